@@ -1,0 +1,226 @@
+"""The two networks: an autoencoder (frame <-> 16 numbers) and an LSTM that dreams the next 16 numbers.
+
+Bricks only: importing this file prints nothing and touches no file and no device. Every size lies in a dataclass that
+is stored in the checkpoint, so loading never repeats one. The defaults are the original's: 2,096,915 + 4,686,864 =
+6,783,779 parameters.
+
+Shapes: N pictures, B episodes, T frames, Z latent features, K keys, L LSTM layers, H hidden width
+"""
+import time
+from dataclasses import asdict, dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+SIZE = 96  # a frame is SIZE x SIZE pixels
+
+
+@dataclass
+class AutoencoderSizes:
+    """What makes an Autoencoder. `dropout` acts in the narrow linear layers, `noise` multiplies z while training."""
+    z: int = 16
+    dropout: float = 0.2
+    noise: float = 0.05
+
+
+@dataclass
+class DynamicsSizes:
+    """What makes a Dynamics."""
+    z: int = 16
+    keys: int = 4
+    hidden: int = 128
+    layers: int = 3
+    dropout: float = 0.1
+
+
+class Mish(nn.Module):
+    """x * tanh(softplus(x)). For ONNX it is written 2x / (1 + s^2) - x with s = sigmoid(-x): the same numbers without
+    overflow, from operators that onnxruntime runs fast (it has no kernel for Mish itself)."""
+
+    def forward(self, x):
+        if not torch.onnx.is_in_onnx_export():
+            return F.mish(x)
+        s = torch.sigmoid(-x)
+        return 2 * x / (1 + s * s) - x
+
+
+def to_float(frames):
+    """Recorded frames uint8 (N, 96, 96, 3) as pictures float32 (N, 3, 96, 96) in 0..1."""
+    return frames.permute(0, 3, 1, 2).float() / 255
+
+
+def start_weights(module):
+    """Weights that keep the size of a signal through layers with Mish (He et al. 2015), biases 0. With torch's own, smaller
+    ones the decoder paints the mean picture for its first thousand steps."""
+    for layer in module.modules():
+        if isinstance(layer, (nn.Conv2d, nn.Linear, nn.ConvTranspose2d)):
+            inputs = layer.weight[0].numel()
+            if isinstance(layer, nn.ConvTranspose2d):  # a pixel gets a part of the kernel; from a 1x1 map one weight
+                one = layer.in_channels == 576
+                inputs = layer.in_channels * (1 if one else layer.weight[0, 0].numel() / layer.stride[0] ** 2)
+            nn.init.normal_(layer.weight, std=(2 / inputs) ** 0.5)
+            nn.init.zeros_(layer.bias)
+
+
+class Encoder(nn.Module):
+    """frames uint8 (N, 96, 96, 3) -> z float32 (N, Z). 107,040 parameters."""
+
+    def __init__(self, sizes):
+        super().__init__()
+        widths = [3, 8, 16, 32, 64]
+        self.convs = nn.Sequential(*[m for a, b in zip(widths, widths[1:]) for m in (nn.Conv2d(a, b, 5, 2), Mish())])
+        self.head = nn.Sequential(nn.LayerNorm(576), nn.Linear(576, 64), nn.Dropout(sizes.dropout), Mish(),
+                                  nn.Linear(64, sizes.z))
+
+    def forward(self, frames):
+        x = self.convs(to_float(frames))      # (N, 64, 3, 3)
+        return self.head(x.flatten(1))        # (N, Z)
+
+
+class Decoder(nn.Module):
+    """z float32 (N, Z) -> pictures float32 (N, 3, 96, 96) in 0..1. 1,989,875 parameters."""
+
+    def __init__(self, sizes):
+        super().__init__()
+        self.head = nn.Sequential(nn.Linear(sizes.z, 64), nn.Dropout(sizes.dropout), Mish(),
+                                  nn.Linear(64, 576), nn.Dropout(sizes.dropout), Mish())
+        self.first = nn.ConvTranspose2d(576, 64, 7, 2)
+        self.rest = nn.Sequential(Mish(), nn.ConvTranspose2d(64, 32, 7, 2), Mish(), nn.ConvTranspose2d(32, 16, 9, 2),
+                                  Mish(), nn.ConvTranspose2d(16, 3, 8, 2), nn.Sigmoid())
+
+    def forward(self, z):
+        x = self.head(z)                                                    # (N, 576)
+        # A transposed convolution of a 1x1 map is a matrix product, and several times faster as one.
+        x = (x @ self.first.weight.flatten(1)).unflatten(1, (64, 7, 7)) + self.first.bias[:, None, None]
+        return self.rest(x)                                                 # (N, 3, 96, 96)
+
+    def paint(self, z):
+        """z (N, Z) -> rgba uint8 (N, 96, 96, 4) with alpha 255: what a canvas takes as it is."""
+        rgb = (self(z).permute(0, 2, 3, 1) * 255).round()
+        return torch.cat([rgb, torch.full_like(rgb[..., :1], 255)], dim=-1).to(torch.uint8)
+
+
+class Autoencoder(nn.Module):
+    """Encoder and decoder with what lies between them while training: noise on z."""
+
+    def __init__(self, sizes=None):
+        super().__init__()
+        self.sizes = sizes or AutoencoderSizes()
+        self.encoder = Encoder(self.sizes)
+        self.decoder = Decoder(self.sizes)
+        start_weights(self)
+
+    def forward(self, frames):
+        """frames uint8 (N, 96, 96, 3) -> z (N, Z), pictures (N, 3, 96, 96) in 0..1."""
+        z = self.encoder(frames)
+        noisy = z * (1 + self.sizes.noise * torch.randn_like(z)) if self.training else z
+        return z, self.decoder(noisy)
+
+
+class Dynamics(nn.Module):
+    """z and keys -> the next z. 4,686,864 parameters.
+
+    `dz_mean` and `dz_std` (Z) are buffers, measured on the training set: whoever plays only feeds and shows.
+    """
+
+    def __init__(self, sizes=None):
+        super().__init__()
+        self.sizes = s = sizes or DynamicsSizes()
+        self.lstm = nn.LSTM(s.z + s.keys, s.hidden, s.layers, dropout=s.dropout, batch_first=True)
+        widths = [s.hidden, 1024, 2048, 1024]
+        hidden = [m for a, b in zip(widths, widths[1:]) for m in (nn.Linear(a, b), Mish(), nn.Dropout(s.dropout))]
+        self.head = nn.Sequential(Mish(), *hidden, nn.Linear(1024, s.z))
+        self.register_buffer("dz_mean", torch.zeros(s.z))
+        self.register_buffer("dz_std", torch.ones(s.z))
+
+    def forward(self, z, keys, state=None):
+        """z (B, T, Z), keys float (B, T, K), state (h, c) each (L, B, H) or None for zeros -> z_next (B, T, Z), state."""
+        x, state = self.lstm(torch.cat([z, keys], dim=-1), state)   # (B, T, H)
+        return z + self.dz_mean + self.dz_std * self.head(x), state  # (B, T, Z)
+
+    def rollout(self, z, keys, state=None):
+        """The dream on its own output: z (B, Z), keys (B, T, K) -> z_next (B, T, Z), state."""
+        dreamed = []
+        for t in range(keys.shape[1]):
+            z_next, state = self(z[:, None], keys[:, t:t + 1], state)
+            z = z_next[:, 0]
+            dreamed.append(z)
+        return torch.stack(dreamed, dim=1), state
+
+
+def parameters(*modules):
+    """Number of trainable parameters of the modules together."""
+    return sum(p.numel() for m in modules for p in m.parameters())
+
+
+def pick_device(name=None):
+    """The device to train on -> (torch.device, a function that makes its autocast context).
+
+    CUDA before MPS before CPU; bfloat16 on CUDA, and on a CPU that multiplies matrices faster with it (timed here)."""
+    best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name or best)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise SystemExit(f"no device {name} here ({str(error).splitlines()[0]}): use --device {best}") from None
+    bfloat16 = device.type == "cuda"
+    if device.type == "cpu":
+        times = {}
+        for dtype in (torch.float32, torch.bfloat16):
+            x = torch.ones(512, 512, dtype=dtype)
+            x @ x
+            start = time.perf_counter()
+            for _ in range(5):
+                x @ x
+            times[dtype] = time.perf_counter() - start
+        bfloat16 = times[torch.bfloat16] < times[torch.float32]
+    return device, lambda: torch.autocast(device.type, torch.bfloat16, enabled=bfloat16)
+
+
+def save_resume(path, model, optimizer, schedule, **rest):
+    """Write all that a resumed training needs, aside, then rename."""
+    save(path, model, optimizer=optimizer.state_dict(), schedule=schedule.state_dict(), chance=torch.get_rng_state(), **rest)
+
+
+def load_resume(path, model, optimizer, schedule):
+    """Put a training back where save_resume() left it -> the checkpoint, or None if there is none."""
+    if not path.exists():
+        return None
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if state["sizes"] != asdict(model.sizes):
+            raise ValueError(f"it was made with {state['sizes']}")
+        model.load_state_dict(state["weights"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        torch.set_rng_state(state["chance"])
+    except Exception as error:  # torch raises half a dozen kinds for a damaged or foreign file
+        raise SystemExit(f"cannot resume from {path} ({str(error).splitlines()[0]}): use the arguments it was made with, "
+                         "or move it away to start anew") from None
+    return state
+
+
+def save(path, model, **rest):
+    """Write a checkpoint aside, then rename: weights, sizes and whatever else a resume needs."""
+    torch.save({"sizes": asdict(model.sizes), "weights": model.state_dict(), **rest}, f"{path}.part")
+    path.with_name(path.name + ".part").replace(path)
+
+
+def load(path, kind, device="cpu"):
+    """Open a checkpoint of save() -> (model in evaluation mode, the whole checkpoint).
+
+    kind: Autoencoder or Dynamics. Ends the program with one line if the file is missing, damaged or of another shape.
+    """
+    sizes = {Autoencoder: AutoencoderSizes, Dynamics: DynamicsSizes}[kind]
+    maker = {Autoencoder: "train_ae.py", Dynamics: "train_lstm.py"}[kind]
+    if not path.exists():
+        raise SystemExit(f"no trained model at {path}: run  python {maker}  first")
+    try:
+        checkpoint = torch.load(path, map_location=device, weights_only=True)
+        model = kind(sizes(**checkpoint["sizes"]))
+        model.load_state_dict(checkpoint["weights"])
+    except Exception as error:  # torch raises half a dozen kinds for a damaged or foreign file
+        raise SystemExit(f"{path} is not a checkpoint of {maker} ({type(error).__name__}: {str(error).splitlines()[0]}): "
+                         f"move it away and run  python {maker}  again") from None
+    return model.to(device).eval(), checkpoint

@@ -1,0 +1,91 @@
+"""What training and measuring write for people: a log, curves, pictures.
+
+Shapes: N pictures
+"""
+import json
+import time
+
+import matplotlib
+import numpy as np
+from PIL import Image
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402  (the backend must be chosen first)
+
+
+def psnr(pictures, truth):
+    """Peak signal-to-noise ratio in dB of uint8 pictures (N, 96, 96, 3): of the mean squared error over all of them."""
+    error = np.square(pictures.astype(np.float32) - truth.astype(np.float32)).mean()
+    return float(10 * np.log10(255 ** 2 / max(error, 1e-9)))
+
+
+def ssim(pictures, truth, window=7):
+    """Structural similarity (Wang et al. 2004) of uint8 pictures (N, 96, 96, 3) in grey, with a square window: -1..1."""
+    a, b = (x.astype(np.float64).mean(-1) for x in (pictures, truth))
+
+    def mean(x):
+        sums = np.pad(x, ((0, 0), (1, 0), (1, 0))).cumsum(1).cumsum(2)
+        w = window
+        return (sums[:, w:, w:] - sums[:, :-w, w:] - sums[:, w:, :-w] + sums[:, :-w, :-w]) / w ** 2
+
+    mean_a, mean_b = mean(a), mean(b)
+    var_a, var_b, both = mean(a * a) - mean_a ** 2, mean(b * b) - mean_b ** 2, mean(a * b) - mean_a * mean_b
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    return float(((2 * mean_a * mean_b + c1) * (2 * both + c2) / ((mean_a ** 2 + mean_b ** 2 + c1) * (var_a + var_b + c2))).mean())
+
+
+def log(path, entry):
+    """Append one line of JSON."""
+    with open(path, "a") as file:
+        file.write(json.dumps({k: round(v, 6) if isinstance(v, float) else v for k, v in entry.items()}) + "\n")
+
+
+def draw_lines(path, lines, x_label, y_label="", log_scale=False):
+    """Lines {name: (x, y)} over each other as PNG."""
+    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    for name, (x, y) in lines.items():
+        axes.plot(x, y, label=name)
+    axes.set(xlabel=x_label, ylabel=y_label, yscale="log" if log_scale else "linear")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def draw_curves(log_path, picture_path, names):
+    """Draw the named figures of a JSON-lines log over its epochs as PNG."""
+    entries = [json.loads(line) for line in log_path.read_text().splitlines()]
+    lines = {name: zip(*((e["epoch"], e[name]) for e in entries)) for name in names}
+    draw_lines(picture_path, lines, "epoch", log_scale=True)
+
+
+def draw_histograms(path, values, x_label):
+    """Histograms {name: numbers} over each other, as shares, as PNG."""
+    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    bins = np.linspace(0, max([1.0, *(v.max() for v in values.values() if len(v))]), 30)
+    for name, v in values.items():
+        axes.hist(v, bins, density=len(v) > 0, alpha=0.5, label=f"{name} ({len(v)})")
+    axes.set_xlabel(x_label)
+    axes.legend()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def draw_strip(path, rows, scale=1):
+    """Rows of uint8 pictures, each (N, 96, 96, 3), as one PNG, a row under the other."""
+    sheet = np.vstack([np.hstack(list(row)) for row in rows])
+    picture = Image.fromarray(sheet)
+    picture.resize((picture.width * scale, picture.height * scale), Image.NEAREST).save(path)
+
+
+class Clock:
+    """Rate and time left of long work, for report lines."""
+
+    def __init__(self, total, done=0):
+        self.total, self.first, self.start = total, done, time.perf_counter()
+
+    def words(self, done, unit, per=1):
+        """done: how many of `total` are done; per: units in each -> '812 frames/s | 12:30 left'."""
+        seconds = (time.perf_counter() - self.start) / max(done - self.first, 1)
+        left = int(seconds * (self.total - done))
+        return f"{per / max(seconds, 1e-9):7.0f} {unit}/s | {left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} left"
