@@ -1,0 +1,182 @@
+"""Train the dynamics: from z and the held keys to the next z.
+
+Reads   data/<game>/latents, data/<game>/ae.pt (to paint pictures of the dream)
+Writes  data/<game>/lstm.pt (the best so far), lstm_resume.pt, lstm_log.jsonl, lstm_curves.png, lstm_dream.png
+
+    python train_lstm.py --game runner
+
+The defaults are the original's recipe: teacher forcing, noise on z, 1/std weights. With --rollout N the network is also
+trained on its own output: after --warm-up true frames it dreams N steps, and learns from all of them. The same command
+resumes.
+
+Shapes: B episodes, T frames, Z latent features, K keys
+"""
+import argparse
+
+import numpy as np
+import torch
+
+import data
+import losses
+import models
+import report
+
+WARM_UP = 10           # true frames before a measured dream begins
+HORIZONS = (1, 5, 10)  # frames of dream that the report sums the error over
+
+
+def measure(model, z, keys, restart):
+    """Held-out figures of z (B, T, Z), keys float (B, T, K), restart bool (B, T) -> dict.
+
+    skill: 1 - MSE / MSE of persistence, one step ahead; skill_alive leaves out the steps into a new life.
+    rollout_N: error of the dream summed over N frames over persistence's, every 32 frames; below 1 is better than it."""
+    model.eval()
+    with torch.no_grad():
+        predicted, _ = model(z[:, :-1], keys[:, :-1])
+        error, still = (predicted - z[:, 1:]).square(), (z[:, :-1] - z[:, 1:]).square()
+        alive = ~restart[:, 1:]
+        figures = {"skill": 1 - float(error.mean() / still.mean()),
+                   "skill_alive": 1 - float(error[alive].mean() / still[alive].mean())}
+        starts = range(0, z.shape[1] - WARM_UP - max(HORIZONS), 32)
+        dream = torch.cat([dream_from(model, z, keys, t + WARM_UP, max(HORIZONS)) for t in starts])
+        truth = torch.cat([z[:, t + WARM_UP:t + WARM_UP + max(HORIZONS)] for t in starts])
+        last = torch.cat([z[:, t + WARM_UP - 1:t + WARM_UP] for t in starts])
+        for n in HORIZONS:
+            figures[f"rollout_{n}"] = float((dream - truth)[:, :n].square().mean() / (last - truth)[:, :n].square().mean())
+    model.train()
+    return figures
+
+
+def dream_from(model, z, keys, start, steps):
+    """The dream of frames start ... start + steps - 1 after WARM_UP true frames before them -> (B, steps, Z)."""
+    t = start - WARM_UP
+    warm, state = model(z[:, t:start], keys[:, t:start])
+    rest, _ = model.rollout(warm[:, -1], keys[:, start:start + steps - 1], state)
+    return torch.cat([warm[:, -1:], rest], dim=1)
+
+
+def paint_dream(path, model, decoder, z, keys, frames=12, every=2):
+    """A filmstrip: decoded true latents over the dream from the same keys, `every` frames, of two episodes."""
+    model.eval()
+    with torch.no_grad():
+        dream = dream_from(model, z[:2], keys[:2], WARM_UP, frames * every)[:, ::every]
+        truth = z[:2, WARM_UP:WARM_UP + frames * every:every]
+        rows = [decoder.paint(x)[..., :3].cpu().numpy() for pair in zip(truth, dream) for x in pair]
+    model.train()
+    report.draw_strip(path, rows, scale=2)
+
+
+def train_step(model, z, keys, noise, warm_up, rollout):
+    """One batch of whole episodes: z (B, T, Z), keys (B, T, K) -> loss (scalar, 1 is persistence)."""
+    noisy = z + noise * model.dz_std * torch.randn_like(z)
+    predicted, _ = model(noisy[:, :-1], keys[:, :-1])
+    loss = losses.step_loss(predicted, z[:, 1:], z[:, :-1], model.dz_std)
+    if not rollout:
+        return loss
+    # Cut the episodes into pieces of warm_up + rollout steps: each piece is a dream of its own.
+    length = warm_up + rollout
+    pieces = (z.shape[1] - 1) // length
+    first = torch.randint(z.shape[1] - pieces * length, ()).item() if z.shape[1] > pieces * length + 1 else 0
+    cut = lambda x: x[:, first:first + pieces * length].unflatten(1, (pieces, length)).flatten(0, 1)  # noqa: E731
+    z_in, keys_in, truth = cut(noisy), cut(keys), cut(z[:, 1:])
+    warm, state = model(z_in[:, :warm_up], keys_in[:, :warm_up])
+    dreamed, _ = model.rollout(warm[:, -1], keys_in[:, warm_up:], state)
+    last = cut(z)[:, warm_up:warm_up + 1]
+    return loss + losses.step_loss(dreamed, truth[:, warm_up:], last, model.dz_std)
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--game", default="runner")
+    parser.add_argument("--data", default="data", help="folder of all recordings")
+    parser.add_argument("--device", help="cpu, cuda or mps; the best there is by default")
+    parser.add_argument("--epochs", type=int, default=20, help="passes over the training episodes")
+    parser.add_argument("--restart-epochs", type=int, default=20, help="length of one cosine cycle of the learning rate")
+    parser.add_argument("--batch", type=int, default=32, help="episodes a step")
+    parser.add_argument("--lr", type=float, default=1e-3, help="highest learning rate")
+    parser.add_argument("--weight-decay", type=float, default=1e-5)
+    parser.add_argument("--noise", type=float, default=0.10, help="on the input z, as a share of the std of its steps")
+    parser.add_argument("--dropout", type=float, default=0.1)
+    parser.add_argument("--rollout", type=int, default=0, help="frames that the network dreams on its own output; 0: none")
+    parser.add_argument("--warm-up", type=int, default=10, help="true frames before each such dream")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+def main():
+    args = parse()
+    torch.manual_seed(args.seed)
+    device, autocast = models.pick_device(args.device)
+    folder = data.game_folder(args.data, args.game)
+    store = data.Latents(folder / "latents")
+    train, held_out = store.split()
+    if len(train) < 1 or len(held_out) < 1:
+        raise SystemExit(f"{len(train)} + {len(held_out)} encoded episodes are too few: at least {data.HELD_OUT} are needed")
+    autoencoder, _ = models.load(folder / "ae.pt", models.Autoencoder, device)
+
+    def load(episodes):
+        """z float (B, T, Z), keys float (B, T, K), restart (B, T) of the numbered episodes, on the device."""
+        z, keys, restart = (torch.from_numpy(np.asarray(a[episodes])).to(device) for a in (store.z, store.keys, store.restart))
+        return z, keys.float(), restart
+
+    measured_on = load(held_out[:100])
+    fits = store.z.nbytes < data.memory_bytes() / 4
+    everything = load(train) if fits else None
+
+    sizes = models.DynamicsSizes(store.z.shape[2], store.keys.shape[2], dropout=args.dropout)
+    model = models.Dynamics(sizes).to(device)
+    sample = np.sort(np.random.default_rng(0).permutation(train)[:2000])
+    dz = np.diff(store.z[sample], axis=1).reshape(-1, sizes.z)
+    model.dz_mean.copy_(torch.from_numpy(dz.mean(0)))
+    model.dz_std.copy_(torch.from_numpy(dz.std(0) + 1e-6))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=args.weight_decay)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, args.restart_epochs)
+    shuffled = np.random.default_rng(args.seed)
+    best, first = float("inf"), 0
+    if state := models.load_resume(folder / "lstm_resume.pt", model, optimizer, schedule):
+        best, first = state["best"], state["epoch"]
+        shuffled.bit_generator.state = state["shuffled"]
+    frames = len(train) * store.z.shape[1]
+    print(f"{device}, {models.parameters(model):,} parameters, {frames:,} frames to train on, "
+          f"{len(held_out) * store.z.shape[1]:,} held out; epoch {first} of {args.epochs}")
+
+    steps = max(len(train) // args.batch, 1)
+    clock = report.Clock(args.epochs, first)
+    for epoch in range(first, args.epochs):
+        total = 0.0
+        order = shuffled.permutation(len(train))
+        for step in range(steps):
+            chosen = order[step * args.batch:(step + 1) * args.batch]
+            z, keys = [a[chosen] for a in everything[:2]] if fits else load(np.sort(train[chosen]))[:2]
+            with autocast():
+                loss = train_step(model, z, keys, args.noise, args.warm_up, args.rollout)
+            optimizer.zero_grad()
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # a dream trained through time can explode
+            optimizer.step()
+            schedule.step(epoch + (step + 1) / steps)
+            total += loss.detach()
+        figures = measure(model, *measured_on)
+        train_loss, score = float(total) / steps, figures["rollout_10"]
+        print(f"epoch {epoch + 1:4d} | train {train_loss:6.4f} | one-step skill {figures['skill']:6.3f} | dream over persistence "
+              + ", ".join(f"{n} frames {figures[f'rollout_{n}']:5.3f}" for n in HORIZONS)
+              + f" | {clock.words(epoch + 1, 'frames', frames)}", flush=True)
+        with data.disk_errors(folder):
+            report.log(folder / "lstm_log.jsonl", {"epoch": epoch + 1, "train": train_loss, **figures})
+            report.draw_curves(folder / "lstm_log.jsonl", folder / "lstm_curves.png",
+                               ["train", *(f"rollout_{n}" for n in HORIZONS)])
+            paint_dream(folder / "lstm_dream.png", model, autoencoder.decoder, *measured_on[:2])
+            if score < best:
+                best = score
+                models.save(folder / "lstm.pt", model, measured={k: round(v, 4) for k, v in figures.items()},
+                            how={**vars(args), "device": str(device), "epochs_done": epoch + 1, "frames_seen": frames})
+            models.save_resume(folder / "lstm_resume.pt", model, optimizer, schedule, epoch=epoch + 1, best=best,
+                               shuffled=shuffled.bit_generator.state)
+    print(f"best: dream over persistence {best:.3f} after 10 frames, in {folder / 'lstm.pt'}; look at {folder / 'lstm_dream.png'}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        raise SystemExit("\nstopped: the same command goes on after the last finished epoch") from None
