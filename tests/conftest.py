@@ -1,0 +1,57 @@
+"""What several tests share: a browser, and a model folder that export.py made from random weights."""
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from playwright.sync_api import sync_playwright
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+import data  # noqa: E402
+import models  # noqa: E402
+import recorder  # noqa: E402
+
+
+def run(script, *args):
+    """Run one of the project's scripts -> its result, with stdout and stderr as text."""
+    return subprocess.run([sys.executable, ROOT / script, *map(str, args)], capture_output=True, text=True)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium: playwright's own where it is installed, else the system's."""
+    with sync_playwright() as playwright:
+        browser = recorder.launch(playwright)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def toy_data(tmp_path_factory):
+    """A data folder of the game `runner`: random weights and latents; 21 episodes, so one is held out."""
+    root = tmp_path_factory.mktemp("toy")
+    folder = root / "runner"
+    folder.mkdir()
+    torch.manual_seed(0)
+    models.save(folder / "ae.pt", models.Autoencoder(), how={"epochs": 1}, measured={"psnr": 1.5})
+    dynamics = models.Dynamics()
+    dynamics.dz_std *= 0.5
+    with torch.no_grad():
+        dynamics.head[-1].weight *= 30  # random weights hardly listen to the keys
+    models.save(folder / "lstm.pt", dynamics)
+    meta = {"game": "runner", "keys": list("qwop"), "tick_ms": 33.33, "ticks_per_frame": 3}
+    latents, rng = data.Latents.create(folder / "latents", 21, 64, 16, 4, meta), np.random.default_rng(0)
+    for episode in range(21):
+        latents.put(episode, rng.normal(size=(64, 16)), rng.integers(0, 2, (64, 4)), np.arange(64) % 40 == 0)
+    return root
+
+
+@pytest.fixture(scope="session")
+def toy_model(toy_data):
+    """The model folder that export.py makes of toy_data."""
+    result = run("export.py", "--data", toy_data)
+    assert result.returncode == 0, result.stderr
+    return toy_data / "runner" / "model"

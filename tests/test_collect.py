@@ -1,0 +1,383 @@
+"""collect.py as a user runs it: on the real runner, stopped half-way, on a full disk, on pages that cannot be played."""
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+
+import numpy as np
+import pytest
+from conftest import ROOT, run
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+import data
+import recorder
+
+EPISODES, FRAMES = 6, 80
+SIZES = ["--episodes", EPISODES, "--frames", FRAMES, "--seed", 3]
+PATIENCE = 10  # seconds that what a stopped run leaves behind may take to end
+
+PAGE = """<canvas id="canvas" width="200" height="100"></canvas>
+<script>
+  const context = canvas.getContext("2d");
+  let x = 0;
+  function frame() { context.fillRect(x++ % 200, 50, 9, 9); requestAnimationFrame(frame); }
+  requestAnimationFrame(frame);
+</script>"""
+
+
+def collect(folder, *args, workers=2, **options):
+    """Run collect.py -> its result, with stdout and stderr as text."""
+    command = [sys.executable, ROOT / "collect.py", "--data", folder, "--workers", workers, *args]
+    return subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=120, **options)
+
+
+def episodes(folder):
+    """The bytes of every recorded episode by file name."""
+    return {path.name: path.read_bytes() for path in sorted((folder / "runner" / "frames").glob("*.npz"))}
+
+
+def complaint(result):
+    """The one line with which a run ended: fails if there are more, or a traceback. Progress bars do not count."""
+    lines = [line for line in result.stderr.replace("\r", "\n").splitlines() if line.strip() and " frames" not in line[:40]
+             and "frames/s" not in line and "frames [" not in line]
+    assert result.returncode != 0 and len(lines) == 1, result.stderr
+    return lines[0]
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """A data folder with six episodes of the runner, recorded by two workers; tests copy it, they do not change it."""
+    folder = tmp_path_factory.mktemp("recorded")
+    result = collect(folder, *SIZES)
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
+@pytest.fixture
+def copy(recorded, tmp_path):
+    """A copy of `recorded` that a test may spoil -> the data folder."""
+    frames = tmp_path / "data" / "runner" / "frames"
+    frames.mkdir(parents=True)
+    for path in (recorded / "runner" / "frames").iterdir():
+        (frames / path.name).write_bytes(path.read_bytes())
+    return tmp_path / "data"
+
+
+# ------------------------------------------------------------------------------------------------ what is written
+
+def test_the_files_keep_the_contract(recorded):
+    folder = recorded / "runner" / "frames"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "clip.gif", "contact_sheet.png", *(f"episode_{n:06d}.npz" for n in range(EPISODES)), "meta.json"]
+    for n, path in data.episode_files(folder).items():
+        with np.load(path) as archive:
+            arrays = dict(archive)
+        assert {name: (a.dtype.name, a.shape) for name, a in arrays.items()} == {
+            "frames": ("uint8", (FRAMES, 96, 96, 3)), "keys": ("uint8", (FRAMES, 4)), "restart": ("bool", (FRAMES,)),
+            "pose": ("float32", (FRAMES, 12, 3)), "score": ("float32", (FRAMES,))}
+        assert (arrays["keys"] == data.random_keys(FRAMES, 4, 3, n)).all()
+        assert np.isfinite(arrays["pose"]).all() and (np.ptp(arrays["frames"], axis=(1, 2, 3)) > 100).all()
+    meta = data.read_json(folder / "meta.json")
+    assert meta.pop("browser").split(".")[0].isdigit()
+    assert meta == {"game": "runner", "url": "runner/index.html", "keys": list("qwop"), "tick_ms": 1000 / 30,
+                    "ticks_per_frame": 3, "frames": FRAMES, "seed": 3, "viewport": [96, 96], "version": recorder.VERSION,
+                    "policy": {"name": "random", "press": 0.10, "let_go": 0.22}}
+
+
+def test_the_pictures_can_be_looked_at(recorded):
+    folder = recorded / "runner" / "frames"
+    with Image.open(folder / "contact_sheet.png") as sheet, Image.open(folder / "clip.gif") as clip:
+        sheet.load()
+        assert sheet.format == "PNG" and sheet.size == (12 * 96, EPISODES * 96)
+        assert clip.format == "GIF" and clip.n_frames == FRAMES
+
+
+def test_a_life_starts_in_the_first_frame_and_after_each_fall(recorded):
+    falls = 0
+    first = []
+    for _, e in data.load_episodes(recorded / "runner" / "frames", ("keys", "restart", "pose", "score", "frames")):
+        assert e["restart"][0]
+        first.append(e["pose"][0])
+        dusk = (e["frames"][:, 2, 2, 0] > e["frames"][:, 2, 2, 2])  # the sky is red while the runner lies
+        assert (e["restart"][1:] == dusk[:-1]).all()  # every fall, and nothing else, is followed by a new life
+        step = np.abs(np.diff(e["pose"][:, :, :2], axis=0)).max((1, 2))
+        for t in np.flatnonzero(e["restart"]):
+            assert abs(e["score"][t] - 0.3) < 0.11 and np.abs(e["pose"][t] - e["pose"][0]).max() < 0.6
+            assert t == 0 or step[t - 1] > 3  # the body jumps back to the start
+        assert step[~e["restart"][1:]].max() < 4
+        falls += e["restart"][1:].sum()
+    assert falls > 3
+    assert all((pose == first[0]).all() for pose in first)  # an episode starts without keys, always the same
+
+
+def test_the_same_seed_gives_the_same_bytes_with_one_worker_and_with_two(recorded, tmp_path):
+    assert collect(tmp_path, *SIZES, workers=1).returncode == 0
+    assert episodes(tmp_path) == episodes(recorded)
+    assert len(set(episodes(recorded).values())) == EPISODES
+
+
+def test_what_is_complete_is_left_alone(copy):
+    before = {path: path.stat().st_mtime_ns for path in (copy / "runner" / "frames").glob("*.npz")}
+    start = time.monotonic()
+    result = collect(copy, *SIZES)
+    assert result.returncode == 0 and "6 episodes" in result.stdout and "0 to record" in result.stdout
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert time.monotonic() - start < 60
+
+
+# --------------------------------------------------------------------------------------------------- being stopped
+
+def start(folder, mark):
+    """Start collect.py, as a shell does, in a group of its own. `mark` is what left_over() finds its processes by."""
+    command = [sys.executable, ROOT / "collect.py", "--data", folder, "--workers", 2, *SIZES]
+    return subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                            start_new_session=True, env={**os.environ, "COLLECT_MARK": mark})
+
+
+def family(mark):
+    """Command lines of the running processes that inherited this mark, by process number (Linux: /proc)."""
+    found = {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as environ, open(f"/proc/{pid}/cmdline", "rb") as line:
+                if mark.encode() in environ.read():
+                    found[int(pid)] = line.read().replace(b"\0", b" ").decode()
+        except OSError:  # it has just ended
+            continue
+    return found
+
+
+def left_over(mark):
+    """What still runs of a family after PATIENCE seconds."""
+    end = time.monotonic() + PATIENCE
+    while (found := family(mark)) and time.monotonic() < end:
+        time.sleep(0.1)
+    return found
+
+
+def wait_for_an_episode(folder, process):
+    while not episodes(folder):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("stop", ["kill -9 of all", "kill -9 of the main process", "kill of the main process", "Ctrl-C"])
+def test_a_stopped_run_leaves_no_process_and_the_same_command_ends_with_the_same_bytes(recorded, tmp_path, stop):
+    mark = uuid.uuid4().hex
+    process = start(tmp_path, mark)
+    wait_for_an_episode(tmp_path, process)
+    running = " ".join(family(mark).values())
+    assert "collect.py" in running and "--headless" in running  # so that an empty family below means something
+    if stop == "kill -9 of all":
+        os.killpg(process.pid, signal.SIGKILL)
+    elif stop == "Ctrl-C":
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        process.send_signal(signal.SIGKILL if "-9" in stop else signal.SIGTERM)
+    process.wait(PATIENCE)
+    assert left_over(mark) == {}
+    assert len(episodes(tmp_path)) < EPISODES, "it was stopped too late to test anything"
+    _, stderr = process.communicate()
+    assert "Traceback" not in stderr
+    if stop == "Ctrl-C":
+        assert process.returncode == 1 and "stopped: what was recorded is kept" in stderr
+
+    (tmp_path / "runner" / "frames" / "episode_000005.part").write_bytes(b"half an episode")
+    result = collect(tmp_path, *SIZES)
+    assert result.returncode == 0, result.stderr
+    assert episodes(tmp_path) == episodes(recorded)
+    assert not list((tmp_path / "runner" / "frames").glob("*.part"))
+
+
+def test_ctrl_c_while_the_browsers_start_says_one_line(tmp_path):
+    mark = uuid.uuid4().hex
+    process = start(tmp_path, mark)
+    while "--headless" not in " ".join(family(mark).values()):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=PATIENCE)
+    assert "Traceback" not in stderr and "stopped: what was recorded is kept" in stderr
+    assert left_over(mark) == {}
+
+
+# ------------------------------------------------------------------------------------------------- damage on disk
+
+def test_a_truncated_episode_is_named_set_aside_and_recorded_again(copy, recorded, capsys):
+    folder = copy / "runner" / "frames"
+    path = data.episode_path(folder, 2)
+    path.write_bytes(path.read_bytes()[:50_000])
+    assert [n for n, _ in data.load_episodes(folder)] == [0, 1, 3, 4, 5]
+    told = capsys.readouterr().out
+    assert str(path) in told and "episode_000002.damaged" in told and told.count("\n") == 1
+    assert path.with_suffix(".damaged").stat().st_size == 50_000 and not path.exists()
+    result = collect(copy, *SIZES)
+    assert result.returncode == 0 and "1 to record" in result.stdout
+    assert episodes(copy) == episodes(recorded)
+
+
+def test_collect_itself_sets_a_truncated_episode_aside(copy, recorded):
+    paths = data.episode_files(copy / "runner" / "frames")
+    for path in paths.values():
+        path.write_bytes(path.read_bytes()[:-30])
+    assert "run the same command again" in complaint(collect(copy, *SIZES))
+    assert collect(copy, *SIZES).returncode == 0
+    assert episodes(copy) == episodes(recorded)
+
+
+GOOD = {"frames": np.zeros((5, 96, 96, 3), np.uint8), "keys": np.zeros((5, 4), np.uint8),
+        "restart": np.zeros(5, bool), "pose": np.zeros((5, 12, 3), np.float32), "score": np.zeros(5, np.float32)}
+
+
+@pytest.mark.parametrize("change, told", [
+    ({"frames": None}, "no array 'frames'"),
+    ({"restart": None}, "no array 'restart'"),
+    ({"frames": np.zeros((5, 96, 96, 3))}, "'frames' is float64"),
+    ({"frames": np.zeros((5, 64, 64, 3), np.uint8)}, "'frames' is uint8 (5, 64, 64, 3)"),
+    ({"frames": np.uint8(0)}, "'frames' is uint8 ()"),
+    ({"frames": np.zeros((0, 96, 96, 3), np.uint8)}, "'frames' is uint8 (0, 96, 96, 3)"),
+    ({"keys": np.zeros((6, 4), np.uint8)}, "'keys' is uint8 (6, 4)"),
+    ({"keys": np.zeros(5, np.uint8)}, "'keys' is uint8 (5,)"),
+    ({"restart": np.zeros(5, np.uint8)}, "'restart' is uint8"),
+    ({"keys": np.array([{}] * 5)}, "damaged or not an .npz file"),
+    ({"pose": np.zeros((5, 36), np.float32)}, "'pose' is float32 (5, 36)"),
+    ({"score": np.zeros(5)}, "'score' is float64")])
+def test_a_foreign_npz_is_refused_in_words(tmp_path, change, told):
+    path = tmp_path / "episode_000000.npz"
+    np.savez(path, **GOOD)
+    assert set(data.load_episode(path, tuple(GOOD))) == set(GOOD)
+    np.savez(path, allow_pickle=True, **{k: v for k, v in {**GOOD, **change}.items() if v is not None})
+    with pytest.raises(ValueError) as caught:
+        data.load_episode(path, tuple(GOOD))
+    assert told in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_no_damage_is_more_than_a_value_error(recorded, tmp_path):
+    path, good = tmp_path / "episode_000000.npz", next(iter(episodes(recorded).values()))
+    np.save(tmp_path / "array.npy", GOOD["keys"])
+    broken = [b"", b"PK", b"<html>404</html>", (tmp_path / "array.npy").read_bytes(), bytes(1000), good[:-1], good[30:]]
+    rng = np.random.default_rng(0)
+    end = len(good) - 700  # the table of contents and the small arrays are where a flipped bit does most
+    for at in [*rng.integers(0, 200, 60), *rng.integers(end, len(good), 200)]:
+        broken.append(good[:at] + bytes([good[at] ^ 1 << rng.integers(8)]) + good[at + 1:])
+    refused = 0
+    for content in broken:
+        path.write_bytes(content)
+        try:
+            data.load_episode(path, tuple(GOOD))  # a flipped date harms nothing
+        except ValueError as error:
+            assert "\n" not in str(error)
+            refused += 1
+    assert refused > 100
+
+
+def test_other_settings_for_a_folder_are_refused_and_nothing_is_lost(copy, recorded):
+    for option, value in [("--ticks-per-frame", 4), ("--seed", 4), ("--frames", 81)]:
+        line = complaint(collect(copy, *SIZES, option, value))
+        assert option.strip("-").replace("-", "_") in line and "name another --data" in line
+    assert episodes(copy) == episodes(recorded)
+    assert data.read_json(copy / "runner/frames/meta.json") == data.read_json(recorded / "runner/frames/meta.json")
+
+
+@pytest.mark.parametrize("victim", ["episode_000003.part", "meta.json.part", "contact_sheet.png"])
+def test_a_full_disk_is_one_line_and_what_is_recorded_stays(copy, recorded, victim):
+    folder = copy / "runner" / "frames"
+    kept = episodes(copy)
+    for n in (3, 4):
+        kept.pop(data.episode_path(folder, n).name)
+        data.episode_path(folder, n).unlink()
+    (folder / victim).unlink(missing_ok=True)
+    (folder / victim).symlink_to("/dev/full")  # Linux: whoever writes there is told that the disk is full
+    line = complaint(collect(copy, *SIZES, workers=1))
+    assert line.startswith(f"cannot write to {folder}: No space left on device") and "same command again" in line
+    assert kept.items() <= episodes(copy).items()
+    (folder / victim).unlink(missing_ok=True)
+    assert collect(copy, *SIZES).returncode == 0
+    assert episodes(copy) == episodes(recorded)
+
+
+# ------------------------------------------------------------------------------------- games that cannot be played
+
+def game(folder, page=PAGE, **said):
+    """Write a page and its description into a folder -> the path of the description."""
+    (folder / "page.html").write_text(f"<!doctype html>\n{page}")
+    said = {"serve": ".", "url": "page.html", "canvas": "#canvas", "keys": ["a"], "tick_ms": 20, "restart": "x = 0",
+            "over": "false", **said}
+    path = folder / "toy.py"
+    path.write_text("".join(f"{name} = {value!r}\n" for name, value in said.items()))
+    return path
+
+
+def play(path, **options):
+    return collect(path.parent / "data", "--game", path, "--episodes", 1, "--frames", 6, workers=1, **options)
+
+
+def test_a_small_game_of_ones_own_is_recorded(tmp_path):
+    result = play(game(tmp_path))
+    assert result.returncode == 0, result.stderr
+    episode = data.load_episode(tmp_path / "data/toy/frames/episode_000000.npz", tuple(GOOD))
+    assert set(episode) == {"frames", "keys", "restart"} and episode["restart"].tolist() == [True] + [False] * 5
+
+
+def test_an_unknown_game_is_refused(tmp_path):
+    line = complaint(collect(tmp_path, "--game", "tetris"))
+    assert line.startswith("no game tetris") and "runner" in line and "games/runner.py" in line
+
+
+@pytest.mark.parametrize("said, told", [
+    ({"canvas": "#stage"}, ["no canvas #stage"]),
+    ({"page": "<div id=canvas></div>"}, ["#canvas is not a canvas"]),
+    ({"page": "<canvas id=canvas></canvas><script>let x</script>"}, ["without any change", "right canvas"]),
+    ({"url": "nowhere.html"}, ["404", "nowhere.html"]),
+    ({"restart": "undefined_thing.restart()"}, ["undefined_thing is not defined"]),
+    ({"restart": "this is no JavaScript"}, ["SyntaxError"]),
+    ({"pose": "[1, 2, 3, 4]"}, ["pose", "x, y, angle"]),
+    ({"pose": "x % 2 ? [1, 2, 3] : [1, 2, 3, 4, 5, 6]"}, ["pose", "x, y, angle"]),
+    ({"colour": "red"}, ["colour", "class Game"]),
+    ({"page": "<canvas id=canvas></canvas><script>requestAnimationFrame(() => { throw Error('bang') })</script>"},
+     ["bang"])])
+def test_a_game_that_cannot_be_played_is_one_clear_line(tmp_path, said, told):
+    line = complaint(play(game(tmp_path, **said)))
+    assert all(words in line for words in ["toy", *told]), line
+
+
+def test_an_address_where_nobody_answers_is_one_clear_line(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    line = complaint(play(game(tmp_path, serve=None, url=f"http://127.0.0.1:{port}/")))
+    assert f"cannot open http://127.0.0.1:{port}/" in line and "ERR_CONNECTION_REFUSED" in line
+
+
+def test_a_game_in_webgl_where_there_is_none_is_told_so(tmp_path):
+    with sync_playwright() as playwright:
+        real = recorder.find_browser(playwright)
+    wrapper = tmp_path / "bin" / "chromium"  # the same browser, with WebGL switched off
+    wrapper.parent.mkdir()
+    wrapper.write_text(f'#!/bin/sh\nexec {shlex.quote(real)} --disable-3d-apis "$@"\n')
+    wrapper.chmod(0o755)
+    path = game(tmp_path, PAGE.replace("2d", "webgl").replace("fillRect", "clear"))
+    environment = {**os.environ, "PATH": f"{wrapper.parent}:{os.environ['PATH']}", "PLAYWRIGHT_BROWSERS_PATH": str(tmp_path)}
+    line = complaint(play(path, env=environment))
+    assert "asks for WebGL and this browser has none" in line
+
+
+def test_a_machine_without_a_browser_is_told_what_to_install(tmp_path):
+    environment = {**os.environ, "PATH": str(tmp_path), "PLAYWRIGHT_BROWSERS_PATH": str(tmp_path)}
+    assert "playwright install chromium" in complaint(play(game(tmp_path), env=environment))
+
+
+@pytest.mark.parametrize("wrong", [["--episodes", 0], ["--workers", 0], ["--ticks-per-frame", 0], ["--frames", 1], ["--seed", -1]])
+def test_senseless_numbers_are_refused_before_anything_is_made(tmp_path, wrong):
+    result = run("collect.py", "--data", tmp_path, *wrong)
+    assert "at least 1" in complaint(result) and not list(tmp_path.iterdir())
+
+
+def test_a_damaged_meta_is_named(copy):
+    (copy / "runner" / "frames" / "meta.json").write_text(json.dumps({"game": "runner"})[:-1])
+    assert "meta.json is not valid JSON" in complaint(collect(copy, *SIZES))

@@ -1,0 +1,135 @@
+"""export.py: the model folder keeps its contract and dreams what PyTorch dreams."""
+import base64
+import gzip
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from conftest import run
+
+import export
+import models
+
+SHAPES = {"frames": ["N", 96, 96, 3], "rgba": ["N", 96, 96, 4],
+          "z": ["N", 16], "z_next": ["N", 16], "keys": ["N", 4],
+          "h": [3, "N", 128], "c": [3, "N", 128], "h_next": [3, "N", 128], "c_next": [3, "N", 128]}
+GRAPHS = {"encoder": (["frames"], ["z"]), "decoder": (["z"], ["rgba"]),
+          "dynamics": (["z", "keys", "h", "c"], ["z_next", "h_next", "c_next"])}
+
+
+def session(folder, name):
+    return onnxruntime.InferenceSession(folder / f"{name}.onnx", providers=["CPUExecutionProvider"])
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_graph_keeps_the_contract(toy_model, name):
+    graph = session(toy_model, name)
+    assert [i.name for i in graph.get_inputs()] == GRAPHS[name][0]
+    assert [o.name for o in graph.get_outputs()] == GRAPHS[name][1]
+    for x in graph.get_inputs() + graph.get_outputs():
+        assert x.shape == SHAPES[x.name], x.name
+        assert x.type == ("tensor(uint8)" if x.name in ("frames", "rgba") else "tensor(float)")
+
+
+def test_weights_are_stored_once_and_mish_is_rewritten(toy_model):
+    numbers = 0
+    for name in GRAPHS:
+        proto = onnx.load(toy_model / f"{name}.onnx")
+        numbers += sum(int(np.prod(x.dims)) for x in proto.graph.initializer)
+        assert not {node.op_type for node in proto.graph.node} & {"Mish", "Softplus", "Tanh"}
+        assert b"stack_trace" not in proto.SerializeToString()
+    assert 6_783_779 <= numbers < 6_800_000
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("n", [1, 5])
+def test_twenty_dreamed_frames_equal_pytorch(toy_data, toy_model, n):
+    autoencoder, _ = models.load(toy_data / "runner" / "ae.pt", models.Autoencoder)
+    dynamics, _ = models.load(toy_data / "runner" / "lstm.pt", models.Dynamics)
+    rng = np.random.default_rng(n)
+    frames = rng.integers(0, 256, (n, 96, 96, 3), np.uint8)
+    keys = rng.integers(0, 2, (n, 20, 4)).astype(np.float32)
+    z = session(toy_model, "encoder").run(["z"], {"frames": frames})[0]
+    np.testing.assert_allclose(z, autoencoder.encoder(torch.from_numpy(frames)), atol=1e-5)
+    wanted, (h_wanted, c_wanted) = dynamics.rollout(torch.from_numpy(z), torch.from_numpy(keys))
+
+    graph, h, c = session(toy_model, "dynamics"), *np.zeros((2, 3, n, 128), np.float32)
+    for t in range(20):
+        z, h, c = graph.run(None, {"z": z, "keys": keys[:, t], "h": h, "c": c})
+        np.testing.assert_allclose(z, wanted[:, t], atol=1e-4, rtol=1e-4)
+    np.testing.assert_allclose(h, h_wanted, atol=1e-4)
+    np.testing.assert_allclose(c, c_wanted, atol=1e-4)
+    rgba = session(toy_model, "decoder").run(["rgba"], {"z": z})[0]
+    difference = rgba.astype(int) - autoencoder.decoder.paint(torch.from_numpy(z)).numpy().astype(int)
+    assert np.abs(difference).max() <= 1 and (rgba[..., 3] == 255).all()
+
+
+def test_meta_and_script_say_what_is_there(toy_model):
+    meta = json.loads((toy_model / "meta.json").read_text())
+    assert meta["game"] == "runner" and meta["keys"] == list("qwop")
+    assert meta["tick_ms"] == 33.33 and meta["ticks_per_frame"] == 3 and meta["frame_ms"] == 99.99
+    assert meta["parameters"] == 6_783_779 and meta["format"] == 1 and meta["dz_std"] == [0.5] * 16
+    assert meta["how"]["autoencoder"] == {"epochs": 1} and meta["fidelity"]["autoencoder"] == {"psnr": 1.5}
+    assert all(low < 0 < high for low, high in zip(meta["z_low"], meta["z_high"], strict=True))
+    assert set(meta["sha256"]) == {"encoder.onnx", "decoder.onnx", "dynamics.onnx", "model.js"}
+    for name, wanted in meta["sha256"].items():
+        assert hashlib.sha256((toy_model / name).read_bytes()).hexdigest() == wanted
+
+    script = (toy_model / "model.js").read_text()
+    script = json.loads(script.removeprefix("self.DREAM_MODEL = ").removesuffix(";\n"))
+    assert script["meta"]["starts"] == meta["starts"]
+    for name in GRAPHS:
+        assert gzip.decompress(base64.b64decode(script[name])) == (toy_model / f"{name}.onnx").read_bytes()
+
+
+def test_start_states_are_true_moments_of_held_out_lives(toy_data, toy_model):
+    starts = json.loads((toy_model / "meta.json").read_text())["starts"]
+    assert len(starts) == 8 and set(starts[0]) == {"z"}
+    assert all(np.shape(s["h"]) == np.shape(s["c"]) == (3, 128) for s in starts[1:])
+    held_out = np.load(toy_data / "runner" / "latents" / "z.npy")[19]
+    moments = [int(np.abs(held_out - s["z"]).max(axis=1).argmin()) for s in starts]
+    assert np.abs(held_out[moments] - [s["z"] for s in starts]).max() < 1e-6
+    assert moments[0] == 0 and all(10 <= m < 25 for m in moments[1:]) and len(set(moments)) == 8
+
+
+def test_two_exports_give_equal_bytes_and_keep_what_else_is_there(toy_data, toy_model, tmp_path):
+    (tmp_path / "note.txt").write_text("mine")
+    assert run("export.py", "--data", toy_data, "--out", tmp_path).returncode == 0
+    for path in toy_model.iterdir():
+        assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
+    assert {p.name for p in tmp_path.iterdir()} == {p.name for p in toy_model.iterdir()} | {"note.txt"}
+
+
+@pytest.mark.parametrize("lacking", ["ae.pt", "lstm.pt", "latents", "latents/meta.json"])
+def test_what_is_missing_is_told_in_one_line(toy_data, tmp_path, lacking):
+    shutil.copytree(toy_data / "runner", tmp_path / "runner", ignore=shutil.ignore_patterns("model"))
+    path = tmp_path / "runner" / lacking
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    result = run("export.py", "--data", tmp_path)
+    assert result.returncode == 1 and len(result.stderr.splitlines()) == 1 and "run  python" in result.stderr
+    assert not (tmp_path / "runner" / "model").exists()
+
+
+def test_networks_that_do_not_fit_together_are_refused(toy_data, tmp_path):
+    shutil.copytree(toy_data / "runner", tmp_path / "runner", ignore=shutil.ignore_patterns("model"))
+    models.save(tmp_path / "runner" / "lstm.pt", models.Dynamics(models.DynamicsSizes(z=8)))
+    result = run("export.py", "--data", tmp_path)
+    assert result.returncode == 1 and len(result.stderr.splitlines()) == 1 and "does not fit" in result.stderr
+
+
+def test_a_graph_that_differs_from_pytorch_replaces_nothing(toy_data, toy_model, tmp_path, monkeypatch):
+    shutil.copytree(toy_data / "runner", tmp_path / "runner")
+    torch.manual_seed(1)
+    models.save(tmp_path / "runner" / "ae.pt", models.Autoencoder())  # other weights than the graphs have
+    monkeypatch.setattr(export, "write_graph", lambda path, *_: shutil.copy(toy_model / path.name, path))
+    monkeypatch.setattr("sys.argv", ["export.py", "--data", str(tmp_path)])
+    with pytest.raises(SystemExit, match="differs from PyTorch by"):
+        export.main()
+    assert {p.name for p in (tmp_path / "runner").iterdir()} == {"ae.pt", "lstm.pt", "latents", "model"}
+    for path in toy_model.iterdir():
+        assert (tmp_path / "runner" / "model" / path.name).read_bytes() == path.read_bytes(), path.name
