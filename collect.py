@@ -37,6 +37,8 @@ def draw_pictures(folder):
         rows.append(np.hstack(frames[np.linspace(0, len(frames) - 1, 12).astype(int)]))
         if len(rows) == 1:
             clip = [Image.fromarray(f).resize((320, 200), Image.BILINEAR) for f in frames[:128]]
+    if not rows:
+        raise SystemExit("none of the first episodes can be read: run the same command again to record them anew")
     Image.fromarray(np.vstack(rows)).save(folder / "contact_sheet.png")
     clip[0].save(folder / "clip.gif", save_all=True, append_images=clip[1:], duration=100, loop=0)
 

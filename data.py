@@ -109,7 +109,9 @@ def load_episode(path, names=("frames", "keys", "restart")):
     for name in ("frames", "keys", "restart"):
         if name in names and name not in episode:
             raise ValueError(f"no array '{name}' in it: not an episode of collect.py")
-    length = len(next(iter(episode.values())))
+    length = max(len(array) if array.ndim else 0 for array in episode.values())
+    if length < 2:
+        raise ValueError(f"an episode of {length} frames, at least 2 are needed")
     wanted = {"frames": (np.uint8, (length, 96, 96, 3)), "keys": (np.uint8, (length, None)),
               "restart": (bool, (length,)), "pose": (np.float32, (length, None, 3)), "score": (np.float32, (length,))}
     for name, array in episode.items():

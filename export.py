@@ -7,7 +7,8 @@ Writes  <out>/encoder.onnx    frames uint8 (N, 96, 96, 3) -> z (N, Z)
         <out>/model.js        meta and the same graphs as base64(gzip) in a script: self.DREAM_MODEL = {...}
         <out>/meta.json       game, keys, pace, start states, ranges, how it was trained, sha256 of the rest
 
-Every graph is run by onnxruntime and compared with PyTorch first; if they differ, nothing is replaced.
+Weights are stored as float16 and computed with as float32. Every graph is run by onnxruntime and compared with PyTorch
+first; if they differ, nothing is replaced.
 
     python export.py --game runner          # about 15 seconds on 2 cores
 
@@ -53,6 +54,20 @@ def step(dynamics, z, keys, h, c):
     return z_next[:, 0], h, c
 
 
+def store_halves(inside):
+    """Keep the large weights of an ONNX graph as float16 with a Cast behind each: half the file, computed in float32."""
+    casts = []
+    for weight in inside.initializer:
+        values = onnx.numpy_helper.to_array(weight)
+        if values.dtype == np.float32 and values.size >= 1024:
+            name, half = weight.name, f"{weight.name}.half"
+            weight.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), half))
+            casts.append(onnx.helper.make_node("Cast", [half], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *inside.node]
+    del inside.node[:], inside.value_info[:]
+    inside.node.extend(nodes)
+
+
 def write_graph(path, graph, inputs, outputs):
     """Export one module to `path`. inputs: {name: example}, no tensor twice: torch would merge the two."""
     axes = tuple({1 if name in "hc" else 0: torch.export.Dim("N")} for name in inputs)
@@ -64,6 +79,7 @@ def write_graph(path, graph, inputs, outputs):
     inside = proto.graph
     for part in (inside, *inside.node, *inside.input, *inside.output, *inside.value_info):
         del part.metadata_props[:]  # stack traces with the folders of this machine
+    store_halves(inside)
     onnx.save(proto, path)
     onnx.checker.check_model(str(path), full_check=True)
 
@@ -144,6 +160,8 @@ def main():
     folder = data.game_folder(args.data, args.game)
     out = args.out or folder / "model"
     autoencoder, dynamics, latents, facts, told = open_all(folder)
+    for weights in (*autoencoder.parameters(), *dynamics.parameters()):
+        weights.copy_(weights.half().float())  # what the files hold: so the comparison below is exact
     training, held_out = latents.split()
     if not len(held_out):
         print(f"no held-out episode (every {data.HELD_OUT}th is one): start states come from training")

@@ -85,7 +85,9 @@
     const small = Object.assign(document.createElement("canvas"), { width: SIZE, height: SIZE });
     const context = small.getContext("2d");
     context.imageSmoothingQuality = "high";
+    context.fillStyle = "white"; // what a page shows behind a canvas that is not opaque
     return () => {
+      context.fillRect(0, 0, SIZE, SIZE);
       context.drawImage(canvas, 0, 0, SIZE, SIZE);
       return context.getImageData(0, 0, SIZE, SIZE).data;
     };
@@ -142,7 +144,13 @@
           frames[i++] = rgba[j + 1];
           frames[i++] = rgba[j + 2];
         }
-        if (poseSize) pose.set(game.pose(), t * poseSize);
+        if (poseSize) {
+          const numbers = game.pose();
+          if (numbers.length !== poseSize || poseSize % 3) {
+            throw new Error(`pose gives ${numbers.length} numbers, not x, y, angle of always the same bodies`);
+          }
+          pose.set(numbers, t * poseSize);
+        }
         if (game.score) score[t] = game.score();
         fresh = Boolean(game.over());
       }

@@ -211,14 +211,12 @@ class Recorder:
 def work(game, seed, frames, ticks_per_frame, todo, done, sink):
     """A worker process: take numbers of episodes from `todo`, play them, give each to `sink`, report to `done`."""
     parent = multiprocessing.parent_process()
+    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()  # never outlive collect.py
     try:
         with sync_playwright() as playwright:
             recorder = Recorder(playwright, game)
             done.put(("browser", recorder.version))
-            while parent.is_alive():
-                episode = todo.get()
-                if episode is None:
-                    break
+            while (episode := todo.get()) is not None:
                 arrays = recorder.play(data.random_keys(frames, len(game.keys), seed, episode), ticks_per_frame)
                 done.put(("episode", (episode, sink(episode, arrays))))
             recorder.close()
@@ -242,7 +240,7 @@ def record(game, episodes, seed, frames, ticks_per_frame, workers, sink):
     for episode in [*episodes, *[None] * workers]:
         todo.put(episode)
     processes = [spawn.Process(target=work, args=(game, seed, frames, ticks_per_frame, todo, done, sink), daemon=True)
-                 for _ in range(min(workers, max(len(episodes), 1)))]
+                 for _ in range(min(workers, len(episodes)))]
     for process in processes:
         process.start()
     left = len(episodes)

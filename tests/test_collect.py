@@ -1,6 +1,7 @@
 """collect.py as a user runs it: on the real runner, stopped half-way, on a full disk, on pages that cannot be played."""
 import json
 import os
+import re
 import shlex
 import signal
 import socket
@@ -26,7 +27,11 @@ PAGE = """<canvas id="canvas" width="200" height="100"></canvas>
 <script>
   const context = canvas.getContext("2d");
   let x = 0;
-  function frame() { context.fillRect(x++ % 200, 50, 9, 9); requestAnimationFrame(frame); }
+  function frame() {
+    context.clearRect(0, 0, 200, 100);  // to transparent
+    context.fillRect(20 * x++, 50, 20, 20);
+    requestAnimationFrame(frame);
+  }
   requestAnimationFrame(frame);
 </script>"""
 
@@ -44,8 +49,7 @@ def episodes(folder):
 
 def complaint(result):
     """The one line with which a run ended: fails if there are more, or a traceback. Progress bars do not count."""
-    lines = [line for line in result.stderr.replace("\r", "\n").splitlines() if line.strip() and " frames" not in line[:40]
-             and "frames/s" not in line and "frames [" not in line]
+    lines = [line for line in re.split(r"[\r\n]+", result.stderr) if line.strip() and "%|" not in line]
     assert result.returncode != 0 and len(lines) == 1, result.stderr
     return lines[0]
 
