@@ -58,11 +58,13 @@ def main():
             "ae_sha256": hashlib.sha256((folder / "ae.pt").read_bytes()).hexdigest()}
     files = data.episode_files(folder / "frames")
     if not files and not args.live:
-        raise SystemExit(f"no episodes in {folder / 'frames'}: run  python collect.py --game {args.game}  first, or use --live")
+        raise SystemExit(f"no episodes in {folder / 'frames'}: run  python collect.py --game {args.game}  first, "
+                         "or use --live")
     episodes = max([args.live, *(n + 1 for n in files)])
 
     with data.disk_errors(folder):
-        store = data.Latents.create(folder / "latents", episodes, meta["frames"], model.sizes.z, len(meta["keys"]), meta)
+        store = data.Latents.create(folder / "latents", episodes, meta["frames"], model.sizes.z, len(meta["keys"]),
+                                    meta)
         todo = [n for n in range(episodes) if not store.done[n]]
         print(f"{episodes - len(todo)} of {episodes} episodes are encoded in {folder / 'latents'}; {device}")
         with tqdm(total=len(todo) * meta["frames"], unit=" frames", unit_scale=True, smoothing=0.05) as bar:

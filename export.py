@@ -55,7 +55,7 @@ def step(dynamics, z, keys, h, c):
 
 
 def store_halves(inside):
-    """Keep the large weights of an ONNX graph as float16 with a Cast behind each: half the file, computed in float32."""
+    """Keep the large weights of an ONNX graph as float16, a Cast behind each: half the file, computed in float32."""
     casts = []
     for weight in inside.initializer:
         values = onnx.numpy_helper.to_array(weight)

@@ -2,8 +2,6 @@
 
 Shapes: N pictures or frames in a row, B episodes, T frames, Z latent features
 """
-import torch
-
 PIXELS = 96 * 96
 
 

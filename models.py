@@ -51,8 +51,8 @@ def to_float(frames):
 
 
 def start_weights(module):
-    """Weights that keep the size of a signal through layers with Mish (He et al. 2015), biases 0. With torch's own, smaller
-    ones the decoder paints the mean picture for its first thousand steps."""
+    """Weights that keep the size of a signal through layers with Mish (He et al. 2015), biases 0. With torch's own,
+    smaller ones the decoder paints the mean picture for its first thousand steps."""
     for layer in module.modules():
         if isinstance(layer, (nn.Conv2d, nn.Linear, nn.ConvTranspose2d)):
             inputs = layer.weight[0].numel()
@@ -69,7 +69,8 @@ class Encoder(nn.Module):
     def __init__(self, sizes):
         super().__init__()
         widths = [3, 8, 16, 32, 64]
-        self.convs = nn.Sequential(*[m for a, b in zip(widths, widths[1:]) for m in (nn.Conv2d(a, b, 5, 2), Mish())])
+        self.convs = nn.Sequential(*[m for a, b in zip(widths, widths[1:])
+                                     for m in (nn.Conv2d(a, b, 5, 2), Mish())])
         self.head = nn.Sequential(nn.LayerNorm(576), nn.Linear(576, 64), nn.Dropout(sizes.dropout), Mish(),
                                   nn.Linear(64, sizes.z))
 
@@ -135,9 +136,13 @@ class Dynamics(nn.Module):
         self.register_buffer("dz_std", torch.ones(s.z))
 
     def forward(self, z, keys, state=None):
-        """z (B, T, Z), keys float (B, T, K), state (h, c) each (L, B, H) or None for zeros -> z_next (B, T, Z), state."""
-        x, state = self.lstm(torch.cat([z, keys], dim=-1), state)   # (B, T, H)
-        return z + self.dz_mean + self.dz_std * self.head(x), state  # (B, T, Z)
+        """z (B, T, Z), keys float (B, T, K), state (h, c), each (L, B, H), None for zeros -> z_next (B, T, Z), state."""
+        x, state = self.lstm(torch.cat([z, keys], dim=-1), state)  # (B, T, H)
+        return self.next(z, x), state
+
+    def next(self, z, x):
+        """z (..., Z) and the LSTM's output x (..., H) -> z_next (..., Z)."""
+        return z + self.dz_mean + self.dz_std * self.head(x)
 
     def rollout(self, z, keys, state=None):
         """The dream on its own output: z (B, Z), keys (B, T, K) -> z_next (B, T, Z), state."""
@@ -180,7 +185,8 @@ def pick_device(name=None):
 
 def save_resume(path, model, optimizer, schedule, **rest):
     """Write all that a resumed training needs, aside, then rename."""
-    save(path, model, optimizer=optimizer.state_dict(), schedule=schedule.state_dict(), chance=torch.get_rng_state(), **rest)
+    save(path, model, optimizer=optimizer.state_dict(), schedule=schedule.state_dict(),
+         chance=torch.get_rng_state(), **rest)
 
 
 def load_resume(path, model, optimizer, schedule):
@@ -196,8 +202,8 @@ def load_resume(path, model, optimizer, schedule):
         schedule.load_state_dict(state["schedule"])
         torch.set_rng_state(state["chance"])
     except Exception as error:  # torch raises half a dozen kinds for a damaged or foreign file
-        raise SystemExit(f"cannot resume from {path} ({str(error).splitlines()[0]}): use the arguments it was made with, "
-                         "or move it away to start anew") from None
+        raise SystemExit(f"cannot resume from {path} ({str(error).splitlines()[0]}): use the arguments it was made "
+                         "with, or move it away to start anew") from None
     return state
 
 
@@ -221,6 +227,6 @@ def load(path, kind, device="cpu"):
         model = kind(sizes(**checkpoint["sizes"]))
         model.load_state_dict(checkpoint["weights"])
     except Exception as error:  # torch raises half a dozen kinds for a damaged or foreign file
-        raise SystemExit(f"{path} is not a checkpoint of {maker} ({type(error).__name__}: {str(error).splitlines()[0]}): "
-                         f"move it away and run  python {maker}  again") from None
+        raise SystemExit(f"{path} is not a checkpoint of {maker} ({type(error).__name__}: "
+                         f"{str(error).splitlines()[0]}): move it away and run  python {maker}  again") from None
     return model.to(device).eval(), checkpoint

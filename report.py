@@ -20,7 +20,7 @@ def psnr(pictures, truth):
 
 
 def ssim(pictures, truth, window=7):
-    """Structural similarity (Wang et al. 2004) of uint8 pictures (N, 96, 96, 3) in grey, with a square window: -1..1."""
+    """Structural similarity (Wang et al. 2004) of uint8 pictures (N, 96, 96, 3), in grey, square window: -1..1."""
     a, b = (x.astype(np.float64).mean(-1) for x in (pictures, truth))
 
     def mean(x):
@@ -31,7 +31,8 @@ def ssim(pictures, truth, window=7):
     mean_a, mean_b = mean(a), mean(b)
     var_a, var_b, both = mean(a * a) - mean_a ** 2, mean(b * b) - mean_b ** 2, mean(a * b) - mean_a * mean_b
     c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    return float(((2 * mean_a * mean_b + c1) * (2 * both + c2) / ((mean_a ** 2 + mean_b ** 2 + c1) * (var_a + var_b + c2))).mean())
+    upper = (2 * mean_a * mean_b + c1) * (2 * both + c2)
+    return float((upper / ((mean_a ** 2 + mean_b ** 2 + c1) * (var_a + var_b + c2))).mean())
 
 
 def log(path, entry):
@@ -76,6 +77,13 @@ def draw_strip(path, rows, scale=1):
     sheet = np.vstack([np.hstack(list(row)) for row in rows])
     picture = Image.fromarray(sheet)
     picture.resize((picture.width * scale, picture.height * scale), Image.NEAREST).save(path)
+
+
+def draw_clip(path, frames, frame_ms):
+    """A GIF of uint8 pictures (T, 96, W, 3), each 96 columns of them shown 320 x 200."""
+    width = frames.shape[2] // 96 * 320
+    pictures = [Image.fromarray(frame).resize((width, 200), Image.BILINEAR) for frame in frames]
+    pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=round(frame_ms), loop=0)
 
 
 class Clock:

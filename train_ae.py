@@ -33,7 +33,9 @@ def measure(model, frames, device, autocast):
 
 
 def train_step(model, frames, run, weights, autocast):
-    """One batch of frames uint8 (N, 96, 96, 3), `run` in a row -> (loss, pixel loss). weights: (edge, interpretability)."""
+    """One batch of frames uint8 (N, 96, 96, 3), `run` in a row -> (loss, pixel loss).
+
+    weights: of the edge and the interpretability loss."""
     with autocast():
         z, pictures = model(frames)
     pictures, z, truth = pictures.float(), z.float(), models.to_float(frames)
@@ -52,13 +54,13 @@ def parse():
     parser.add_argument("--data", default="data", help="folder of all recordings")
     parser.add_argument("--device", help="cpu, cuda or mps; the best there is by default")
     parser.add_argument("--epochs", type=int, default=160, help="passes over the training frames")
-    parser.add_argument("--restart-epochs", type=int, default=40, help="length of one cosine cycle of the learning rate")
-    parser.add_argument("--pixel-epochs", type=int, default=40, help="epochs of pure pixel loss before the other two join")
+    parser.add_argument("--restart-epochs", type=int, default=40, help="a cosine cycle of the learning rate")
+    parser.add_argument("--pixel-epochs", type=int, default=40, help="of pure pixel loss before the other two join")
     parser.add_argument("--batch", type=int, default=256, help="frames a step")
     parser.add_argument("--run", type=int, default=256, help="frames in a row in a batch; a divisor of --batch")
     parser.add_argument("--lr", type=float, default=1e-3, help="highest learning rate")
     parser.add_argument("--edge", type=float, default=0.10, help="weight of the edge loss")
-    parser.add_argument("--interpretability", type=float, default=10.0, help="weight of the interpretability loss")
+    parser.add_argument("--interpretability", type=float, default=10.0, help="weight of that loss")
     parser.add_argument("--dropout", type=float, default=0.2, help="in the narrow layers")
     parser.add_argument("--noise", type=float, default=0.05, help="on z, as a share of it")
     parser.add_argument("--seed", type=int, default=0)
@@ -70,7 +72,8 @@ def main():
     if args.batch % args.run:
         raise SystemExit(f"--batch {args.batch} is not a multiple of --run {args.run}")
     if args.interpretability and args.run < 2:
-        raise SystemExit("the interpretability loss compares neighbouring frames: use --run 2 or more, or --interpretability 0")
+        raise SystemExit("the interpretability loss compares neighbouring frames: use --run 2 or more, "
+                         "or --interpretability 0")
     torch.manual_seed(args.seed)
     device, autocast = models.pick_device(args.device)
     folder = data.game_folder(args.data, args.game)
@@ -104,7 +107,8 @@ def main():
         order = shuffled.permutation(train.shape[0] * runs)[:steps * (args.batch // args.run)]
         total = 0.0
         for step, chosen in enumerate(np.split(order, steps)):
-            batch = torch.cat([train[i // runs, i % runs * args.run:(i % runs + 1) * args.run] for i in chosen]).to(device)
+            cuts = [(i // runs, i % runs * args.run) for i in chosen]
+            batch = torch.cat([train[e, t:t + args.run] for e, t in cuts]).to(device)
             loss, pixel = train_step(model, batch, args.run, weights, autocast)
             optimizer.zero_grad()
             loss.backward()
@@ -113,8 +117,9 @@ def main():
             total += pixel.detach()
         psnr, held_loss, rebuilt = measure(model, held_out, device, autocast)
         train_loss = float(total) / steps
-        print(f"epoch {epoch + 1:4d} | pixel loss: train {train_loss:7.2f}, held out {held_loss:7.2f} | PSNR {psnr:5.2f} dB "
-              f"(mean picture {mean:5.2f}) | {clock.words(epoch + 1, 'frames', steps * args.batch)}", flush=True)
+        print(f"epoch {epoch + 1:4d} | pixel loss: train {train_loss:7.2f}, held out {held_loss:7.2f} | "
+              f"PSNR {psnr:5.2f} dB (mean picture {mean:5.2f}) | "
+              + clock.words(epoch + 1, "frames", steps * args.batch), flush=True)
         with data.disk_errors(folder):
             report.log(folder / "ae_log.jsonl", {"epoch": epoch + 1, "train": train_loss, "held_out": held_loss,
                                                  "psnr": psnr, "lr": optimizer.param_groups[0]["lr"]})

@@ -6,8 +6,8 @@ Writes  data/<game>/lstm.pt (the best so far), lstm_resume.pt, lstm_log.jsonl, l
     python train_lstm.py --game runner
 
 The defaults are the original's recipe: teacher forcing, noise on z, 1/std weights. With --rollout N the network is also
-trained on its own output: after --warm-up true frames it dreams N steps, and learns from all of them. The same command
-resumes.
+trained on its own output: every N true frames a dream of N frames forks off, and it learns from that, too. The same
+command resumes.
 
 Shapes: B episodes, T frames, Z latent features, K keys
 """
@@ -29,7 +29,7 @@ def measure(model, z, keys, restart):
     """Held-out figures of z (B, T, Z), keys float (B, T, K), restart bool (B, T) -> dict.
 
     skill: 1 - MSE / MSE of persistence, one step ahead; skill_alive leaves out the steps into a new life.
-    rollout_N: error of the dream summed over N frames over persistence's, every 32 frames; below 1 is better than it."""
+    rollout_N: error of dreams summed over N frames, over persistence's; below 1 is better than it."""
     model.eval()
     with torch.no_grad():
         predicted, _ = model(z[:, :-1], keys[:, :-1])
@@ -42,7 +42,8 @@ def measure(model, z, keys, restart):
         truth = torch.cat([z[:, t + WARM_UP:t + WARM_UP + max(HORIZONS)] for t in starts])
         last = torch.cat([z[:, t + WARM_UP - 1:t + WARM_UP] for t in starts])
         for n in HORIZONS:
-            figures[f"rollout_{n}"] = float((dream - truth)[:, :n].square().mean() / (last - truth)[:, :n].square().mean())
+            error, still = (dream - truth)[:, :n].square(), (last - truth)[:, :n].square()
+            figures[f"rollout_{n}"] = float(error.mean() / still.mean())
     model.train()
     return figures
 
@@ -66,23 +67,27 @@ def paint_dream(path, model, decoder, z, keys, frames=12, every=2):
     report.draw_strip(path, rows, scale=2)
 
 
-def train_step(model, z, keys, noise, warm_up, rollout):
-    """One batch of whole episodes: z (B, T, Z), keys (B, T, K) -> loss (scalar, 1 is persistence)."""
-    noisy = z + noise * model.dz_std * torch.randn_like(z)
-    predicted, _ = model(noisy[:, :-1], keys[:, :-1])
-    loss = losses.step_loss(predicted, z[:, 1:], z[:, :-1], model.dz_std)
+def train_step(model, z, keys, noise, rollout):
+    """One batch of whole episodes: z (B, T, Z), keys (B, T, K) -> loss (scalar, 1 is persistence).
+
+    With `rollout` the dream forks off every `rollout` frames, from the state that true frames left, and its error over
+    as many frames is added."""
+    z_in, keys, truth = z[:, :-1] + noise * model.dz_std * torch.randn_like(z[:, :-1]), keys[:, :-1], z[:, 1:]
+    x, states, state = [], [], None
+    for part in torch.cat([z_in, keys], dim=-1).split(rollout or z.shape[1], dim=1):
+        y, state = model.lstm(part, state)
+        x.append(y)
+        states.append(state)
+    predicted = model.next(z_in, torch.cat(x, dim=1))  # (B, T-1, Z)
+    loss = losses.step_loss(predicted, truth, z[:, :-1], model.dz_std)
     if not rollout:
         return loss
-    # Cut the episodes into pieces of warm_up + rollout steps: each piece is a dream of its own.
-    length = warm_up + rollout
-    pieces = (z.shape[1] - 1) // length
-    first = torch.randint(z.shape[1] - pieces * length, ()).item() if z.shape[1] > pieces * length + 1 else 0
-    cut = lambda x: x[:, first:first + pieces * length].unflatten(1, (pieces, length)).flatten(0, 1)  # noqa: E731
-    z_in, keys_in, truth = cut(noisy), cut(keys), cut(z[:, 1:])
-    warm, state = model(z_in[:, :warm_up], keys_in[:, :warm_up])
-    dreamed, _ = model.rollout(warm[:, -1], keys_in[:, warm_up:], state)
-    last = cut(z)[:, warm_up:warm_up + 1]
-    return loss + losses.step_loss(dreamed, truth[:, warm_up:], last, model.dz_std)
+    forks = range(rollout, z_in.shape[1] - rollout + 1, rollout)
+    h, c = (torch.cat(parts, dim=1) for parts in zip(*states[:len(forks)]))        # (L, B * forks, H)
+    dreamed, _ = model.rollout(torch.cat([predicted[:, t - 1] for t in forks]),
+                               torch.cat([keys[:, t:t + rollout] for t in forks]), (h, c))
+    truth = torch.cat([truth[:, t:t + rollout] for t in forks])
+    return loss + losses.step_loss(dreamed, truth, torch.cat([z[:, t:t + 1] for t in forks]), model.dz_std)
 
 
 def parse():
@@ -91,14 +96,13 @@ def parse():
     parser.add_argument("--data", default="data", help="folder of all recordings")
     parser.add_argument("--device", help="cpu, cuda or mps; the best there is by default")
     parser.add_argument("--epochs", type=int, default=20, help="passes over the training episodes")
-    parser.add_argument("--restart-epochs", type=int, default=20, help="length of one cosine cycle of the learning rate")
+    parser.add_argument("--restart-epochs", type=int, default=20, help="a cosine cycle of the learning rate")
     parser.add_argument("--batch", type=int, default=32, help="episodes a step")
     parser.add_argument("--lr", type=float, default=1e-3, help="highest learning rate")
     parser.add_argument("--weight-decay", type=float, default=1e-5)
     parser.add_argument("--noise", type=float, default=0.10, help="on the input z, as a share of the std of its steps")
     parser.add_argument("--dropout", type=float, default=0.1)
-    parser.add_argument("--rollout", type=int, default=0, help="frames that the network dreams on its own output; 0: none")
-    parser.add_argument("--warm-up", type=int, default=10, help="true frames before each such dream")
+    parser.add_argument("--rollout", type=int, default=0, help="frames of dream that it also learns from; 0: none")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
@@ -110,13 +114,17 @@ def main():
     folder = data.game_folder(args.data, args.game)
     store = data.Latents(folder / "latents")
     train, held_out = store.split()
+    if 2 * args.rollout > store.z.shape[1] - 1:
+        raise SystemExit(f"--rollout {args.rollout} does not fit twice into an episode of {store.z.shape[1]} frames")
     if len(train) < 1 or len(held_out) < 1:
-        raise SystemExit(f"{len(train)} + {len(held_out)} encoded episodes are too few: at least {data.HELD_OUT} are needed")
+        raise SystemExit(f"{len(train)} + {len(held_out)} encoded episodes are too few: "
+                         f"at least {data.HELD_OUT} are needed")
     autoencoder, _ = models.load(folder / "ae.pt", models.Autoencoder, device)
 
     def load(episodes):
         """z float (B, T, Z), keys float (B, T, K), restart (B, T) of the numbered episodes, on the device."""
-        z, keys, restart = (torch.from_numpy(np.asarray(a[episodes])).to(device) for a in (store.z, store.keys, store.restart))
+        arrays = store.z, store.keys, store.restart
+        z, keys, restart = (torch.from_numpy(np.asarray(a[episodes])).to(device) for a in arrays)
         return z, keys.float(), restart
 
     measured_on = load(held_out[:100])
@@ -149,7 +157,7 @@ def main():
             chosen = order[step * args.batch:(step + 1) * args.batch]
             z, keys = [a[chosen] for a in everything[:2]] if fits else load(np.sort(train[chosen]))[:2]
             with autocast():
-                loss = train_step(model, z, keys, args.noise, args.warm_up, args.rollout)
+                loss = train_step(model, z, keys, args.noise, args.rollout)
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # a dream trained through time can explode
@@ -158,8 +166,8 @@ def main():
             total += loss.detach()
         figures = measure(model, *measured_on)
         train_loss, score = float(total) / steps, figures["rollout_10"]
-        print(f"epoch {epoch + 1:4d} | train {train_loss:6.4f} | one-step skill {figures['skill']:6.3f} | dream over persistence "
-              + ", ".join(f"{n} frames {figures[f'rollout_{n}']:5.3f}" for n in HORIZONS)
+        print(f"epoch {epoch + 1:4d} | train {train_loss:6.4f} | one-step skill {figures['skill']:6.3f} | "
+              "dream over persistence " + ", ".join(f"{n} frames {figures[f'rollout_{n}']:5.3f}" for n in HORIZONS)
               + f" | {clock.words(epoch + 1, 'frames', frames)}", flush=True)
         with data.disk_errors(folder):
             report.log(folder / "lstm_log.jsonl", {"epoch": epoch + 1, "train": train_loss, **figures})
@@ -172,7 +180,8 @@ def main():
                             how={**vars(args), "device": str(device), "epochs_done": epoch + 1, "frames_seen": frames})
             models.save_resume(folder / "lstm_resume.pt", model, optimizer, schedule, epoch=epoch + 1, best=best,
                                shuffled=shuffled.bit_generator.state)
-    print(f"best: dream over persistence {best:.3f} after 10 frames, in {folder / 'lstm.pt'}; look at {folder / 'lstm_dream.png'}")
+    print(f"best: dream over persistence {best:.3f} over 10 frames, in {folder / 'lstm.pt'}; "
+          f"look at {folder / 'lstm_dream.png'}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,247 @@
+"""The networks and losses by themselves, and the whole chain of scripts on the real runner in a real Chromium."""
+import json
+import shutil
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from conftest import ROOT, run
+from PIL import Image
+
+import data
+import losses
+import models
+import report
+import train_lstm
+
+
+def test_parameters_are_the_originals():
+    autoencoder, dynamics = models.Autoencoder(), models.Dynamics()
+    assert models.parameters(autoencoder.encoder) == 107_040
+    assert models.parameters(autoencoder.decoder) == 1_989_875
+    assert models.parameters(dynamics) == 4_686_864
+    assert models.parameters(autoencoder, dynamics) == 6_783_779
+
+
+def test_decoder_equals_plain_transposed_convolutions():
+    decoder, z = models.Decoder(models.AutoencoderSizes()).eval(), torch.randn(3, 16)
+    plain = decoder.rest(decoder.first(decoder.head(z)[:, :, None, None]))
+    assert plain.shape == (3, 3, 96, 96)
+    torch.testing.assert_close(decoder(z), plain)
+
+
+def test_frame_by_frame_equals_the_whole_sequence():
+    dynamics = models.Dynamics().eval()
+    dynamics.dz_std += torch.rand(16)
+    z, keys = torch.randn(2, 12, 16), torch.randint(0, 2, (2, 12, 4)).float()
+    whole, _ = dynamics(z, keys)
+    state, pieces = None, []
+    for t in range(12):
+        piece, state = dynamics(z[:, t:t + 1], keys[:, t:t + 1], state)
+        pieces.append(piece)
+    torch.testing.assert_close(torch.cat(pieces, 1), whole)
+
+
+def test_rollout_feeds_on_its_own_output():
+    dynamics, z, keys = models.Dynamics().eval(), torch.randn(2, 16), torch.ones(2, 3, 4)
+    dreamed, _ = dynamics.rollout(z, keys)
+    again, _ = dynamics(torch.cat([z[:, None], dreamed[:, :-1]], 1), keys)
+    torch.testing.assert_close(dreamed, again)
+
+
+def test_rollout_loss_equals_dreams_forked_by_hand():
+    model = models.Dynamics().eval()
+    z, keys = torch.randn(2, 31, 16), torch.randint(0, 2, (2, 31, 4)).float()
+    predicted, _ = model(z[:, :-1], keys[:, :-1])
+    teacher = losses.step_loss(predicted, z[:, 1:], z[:, :-1], model.dz_std)
+    dreams = []
+    for t in (10, 20):
+        warm, state = model(z[:, :t], keys[:, :t])
+        dreams.append(model.rollout(warm[:, -1], keys[:, t:t + 10], state)[0])
+    truth, still = (torch.cat([z[:, t + a:t + b] for t in (10, 20)]) for a, b in ((1, 11), (0, 1)))
+    both = teacher + losses.step_loss(torch.cat(dreams), truth, still, model.dz_std)
+    torch.testing.assert_close(train_lstm.train_step(model, z, keys, 0.0, 0), teacher)
+    torch.testing.assert_close(train_lstm.train_step(model, z, keys, 0.0, 10), both)
+
+
+def test_noise_and_dropout_act_in_training_only():
+    model, frames = models.Autoencoder(), torch.randint(0, 256, (2, 96, 96, 3), dtype=torch.uint8)
+    assert not torch.equal(model(frames)[1], model(frames)[1])
+    model.eval()
+    assert torch.equal(model(frames)[1], model(frames)[1])
+
+
+def test_losses_are_zero_where_nothing_is_wrong():
+    pictures = torch.rand(4, 3, 96, 96)
+    assert losses.pixel_loss(pictures, pictures) == 0
+    assert losses.edge_loss(pictures, pictures) == 0
+    assert losses.pixel_loss(torch.ones(1, 3, 96, 96), torch.zeros(1, 3, 96, 96)) == 9216
+    assert losses.edge_loss(pictures, torch.zeros_like(pictures)) > 1
+    z = torch.randn(1, 5, 16)
+    assert losses.step_loss(z + 1, z + 1, z, torch.ones(16)) == 0
+    torch.testing.assert_close(losses.step_loss(z, z + 1, z, torch.ones(16)), torch.tensor(1.0))
+
+
+def test_edges_agree_with_convolution():
+    grey = torch.rand(2, 3, 96, 96)
+    kernel = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]])[None, None]
+    blurred = torch.nn.functional.avg_pool2d(grey.mean(1, keepdim=True), 3, 1)
+    x, y = (torch.nn.functional.conv2d(blurred, k) for k in (kernel, kernel.transpose(2, 3)))
+    torch.testing.assert_close(losses.edges(grey), (x ** 2 + y ** 2 + 1e-6).sqrt()[:, 0])
+
+
+def test_interpretability_loss_counts_features_that_change():
+    one = torch.ones(1, 2, 16)
+    one[0, 1, 3] = 2
+    every = torch.stack([torch.ones(16), torch.full((16,), 2.0)])[None]
+    torch.testing.assert_close(losses.interpretability_loss(one), torch.tensor(0.0))
+    torch.testing.assert_close(losses.interpretability_loss(every), torch.tensor(3.0))  # sqrt(16) - 1
+
+
+def test_psnr_and_ssim():
+    a = np.random.default_rng(0).integers(0, 246, (2, 96, 96, 3), np.uint8)
+    assert report.psnr(a + 10, a) == pytest.approx(20 * np.log10(255 / 10))
+    assert report.ssim(a, a) == pytest.approx(1)
+    assert report.ssim(a[::-1], a) < 0.1
+
+
+def test_random_keys_are_held_as_long_as_the_originals():
+    keys = data.random_keys(20_000, 4, 0, 1).astype(int)
+    assert np.array_equal(keys, data.random_keys(20_000, 4, 0, 1))
+    assert not np.array_equal(keys, data.random_keys(20_000, 4, 0, 2))
+    up, down = keys[:-1] == 0, keys[:-1] == 1
+    assert (keys[1:][up] == 1).mean() == pytest.approx(0.10, abs=0.01)
+    assert (keys[1:][down] == 0).mean() == pytest.approx(0.22, abs=0.01)
+
+
+# ------------------------------------------------------------------------------------------------------- the chain
+
+TRAIN_AE = ("train_ae.py", "--restart-epochs", 2, "--pixel-epochs", 1, "--batch", 64, "--run", 16)
+TRAIN_LSTM = ("train_lstm.py", "--restart-epochs", 2, "--batch", 8, "--rollout", 4)
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory):
+    """A data folder after the README's commands, each as small as it can be; the scripts' results by name."""
+    root = tmp_path_factory.mktemp("chain")
+    results = {}
+    for script, *args in (("collect.py", "--episodes", 21, "--frames", 64),
+                          (*TRAIN_AE, "--epochs", 2),
+                          ("encode.py", "--frames", 64, "--live", 41),
+                          (*TRAIN_LSTM, "--epochs", 2),
+                          ("export.py",), ("evaluate.py", "--dream-frames", 200)):
+        results[script] = run(script, "--data", root, *args)
+        assert results[script].returncode == 0, (script, results[script].stderr)
+    return root, results
+
+
+def test_chain_ends_with_a_model_that_plays(chain):
+    folder = chain[0] / "runner"
+    meta = json.loads((folder / "model" / "meta.json").read_text())
+    assert (meta["game"], meta["keys"], meta["parameters"]) == ("runner", list("qwop"), 6_783_779)
+    assert meta["fidelity"]["autoencoder"]["psnr_db"] > 10
+    dynamics, decoder = (onnxruntime.InferenceSession(folder / "model" / f"{name}.onnx")
+                         for name in ("dynamics", "decoder"))
+    z, zero = np.array([meta["starts"][0]["z"]], np.float32), np.zeros((3, 1, 128), np.float32)
+    z, _, _ = dynamics.run(None, {"z": z, "keys": np.ones((1, 4), np.float32), "h": zero, "c": zero})
+    assert decoder.run(None, {"z": z})[0].std() > 0
+
+
+def test_chain_writes_pictures_that_open(chain):
+    folder = chain[0] / "runner"
+    for name in ("frames/contact_sheet.png", "frames/clip.gif", "ae_curves.png", "ae_frames.png", "lstm_curves.png",
+                 "lstm_dream.png", "report/filmstrip.png", "report/rollout.png", "report/lives.png"):
+        assert np.array(Image.open(folder / name).convert("RGB")).std() > 0, name
+
+
+def test_latents_are_those_of_the_frames(chain):
+    folder = chain[0] / "runner"
+    latents = data.Latents(folder / "latents")
+    assert latents.done.all() and latents.z.shape == (41, 64, 16)
+    assert np.abs(np.diff(latents.z[40], axis=0)).max() > 0  # recorded live: never stored as pictures
+    assert len(data.episode_files(folder / "frames")) == 21
+    encoder = models.load(folder / "ae.pt", models.Autoencoder)[0].encoder
+    episode = data.load_episode(data.episode_path(folder / "frames", 7))
+    with torch.no_grad():
+        z = encoder(torch.from_numpy(episode["frames"]))
+    torch.testing.assert_close(torch.from_numpy(latents.z[7].copy()), z, atol=1e-4, rtol=1e-4)
+    assert np.array_equal(latents.keys[7], episode["keys"]) and np.array_equal(latents.restart[7], episode["restart"])
+
+
+def test_live_episodes_are_the_recorded_ones(chain, tmp_path):
+    """The same numbers give the same episodes, whether they are stored as pictures or encoded on the fly."""
+    shutil.copytree(chain[0] / "runner", tmp_path / "runner", ignore=shutil.ignore_patterns("latents", "frames"))
+    assert run("encode.py", "--data", tmp_path, "--frames", 64, "--live", 2, "--workers", 1).returncode == 0
+    stored, live = (data.Latents(root / "runner" / "latents") for root in (chain[0], tmp_path))
+    np.testing.assert_allclose(live.z[:2], stored.z[:2], atol=1e-4)
+    assert np.array_equal(live.keys[:2], stored.keys[:2])
+
+
+@pytest.mark.parametrize(("command", "checkpoint"), [(TRAIN_AE, "ae_resume.pt"), (TRAIN_LSTM, "lstm_resume.pt")])
+def test_resumed_training_equals_an_uninterrupted_one(chain, tmp_path, command, checkpoint):
+    whole = torch.load(chain[0] / "runner" / checkpoint, weights_only=True)
+    shutil.copytree(chain[0] / "runner", tmp_path / "runner", ignore=shutil.ignore_patterns(f"{checkpoint[:2]}*"))
+    if command is TRAIN_LSTM:
+        shutil.copy(chain[0] / "runner" / "ae.pt", tmp_path / "runner")
+    for epochs in (1, 2):
+        assert run(command[0], "--data", tmp_path, *command[1:], "--epochs", epochs).returncode == 0
+    resumed = torch.load(tmp_path / "runner" / checkpoint, weights_only=True)
+    assert resumed["epoch"] == whole["epoch"] == 2
+    for name, weights in whole["weights"].items():
+        assert torch.equal(weights, resumed["weights"][name]), name
+
+
+def test_report_holds_every_figure(chain):
+    figures = json.loads((chain[0] / "runner" / "report" / "report.json").read_text())
+    assert {"ceiling", "one_step_skill", "rollout", "stability", "speed", "falls"} <= set(figures)
+    assert figures["ceiling"]["psnr_db"] > 10 and figures["falls"]["real"]["per_1000_frames"] > 5
+    assert set(figures["stability"]) == {"random", "none", "all"}
+
+
+# ------------------------------------------------------------------------------------------------------- bad input
+
+def fails(script, *args):
+    """The script must end with exit code 1 and one line on stderr -> that line."""
+    result = run(script, *args)
+    lines = result.stderr.strip().splitlines()
+    assert result.returncode == 1 and len(lines) == 1, (result.returncode, result.stderr)
+    return lines[0]
+
+
+@pytest.mark.parametrize(("script", "next_command"), [
+    ("train_ae.py", "collect.py"), ("encode.py", "train_ae.py"), ("train_lstm.py", "encode.py"),
+    ("export.py", "train_ae.py"), ("evaluate.py", "export.py")])
+def test_empty_data_names_the_next_command(tmp_path, script, next_command):
+    assert next_command in fails(script, "--data", tmp_path)
+
+
+def test_checkpoint_of_another_shape(chain, tmp_path):
+    folder = tmp_path / "runner"
+    shutil.copytree(chain[0] / "runner", folder)
+    models.save(folder / "lstm.pt", models.Dynamics(models.DynamicsSizes(z=8)))
+    assert "z" in fails("export.py", "--data", tmp_path)
+    checkpoint = torch.load(folder / "ae.pt", weights_only=True)
+    torch.save({**checkpoint, "sizes": {**checkpoint["sizes"], "z": 8}}, folder / "ae.pt")
+    assert "ae.pt is not a checkpoint" in fails("encode.py", "--data", tmp_path, "--frames", 64)
+    (folder / "ae.pt").write_bytes(b"not a checkpoint")
+    assert "ae.pt is not a checkpoint" in fails("train_lstm.py", "--data", tmp_path)
+
+
+def test_other_arguments_do_not_resume(chain):
+    line = fails(TRAIN_AE[0], "--data", chain[0], *TRAIN_AE[1:], "--epochs", 3, "--dropout", 0)
+    assert "cannot resume" in line and "ae_resume.pt" in line
+
+
+def test_too_few_episodes_and_unknown_device(chain, tmp_path):
+    frames = tmp_path / "runner" / "frames"
+    frames.mkdir(parents=True)
+    shutil.copy(data.episode_path(chain[0] / "runner" / "frames", 0), frames)
+    assert "too few" in fails(*TRAIN_AE, "--data", tmp_path, "--epochs", 1)
+    assert "--device" in fails(*TRAIN_AE, "--data", chain[0], "--epochs", 2, "--device", "abacus")
+
+
+def test_readme_names_every_script_of_the_pipeline():
+    words = (ROOT / "README.md").read_text()
+    for script in ("collect.py", "train_ae.py", "encode.py", "train_lstm.py", "export.py", "evaluate.py", "app.py"):
+        assert f"python {script}" in words, script
