@@ -11,11 +11,11 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
 import data
 import recorder
+import report
 
 
 class Save:
@@ -28,19 +28,18 @@ class Save:
         data.save_episode(data.episode_path(self.folder, episode), arrays)
 
 
-def draw_pictures(folder):
+def draw_pictures(folder, frame_ms):
     """Write a contact sheet (8 episodes, 12 frames each) and a GIF of the first episode beside the data."""
     shown = list(data.episode_files(folder))[:8]
     rows = []
     for _, episode in data.load_episodes(folder, ("frames",), wanted=shown.__contains__):
         frames = episode["frames"]
-        rows.append(np.hstack(frames[np.linspace(0, len(frames) - 1, 12).astype(int)]))
+        rows.append(frames[np.linspace(0, len(frames) - 1, 12).astype(int)])
         if len(rows) == 1:
-            clip = [Image.fromarray(f).resize((320, 200), Image.BILINEAR) for f in frames[:128]]
+            report.draw_clip(folder / "clip.gif", frames[:128], frame_ms)
     if not rows:
         raise SystemExit("none of the first episodes can be read: run the same command again to record them anew")
-    Image.fromarray(np.vstack(rows)).save(folder / "contact_sheet.png")
-    clip[0].save(folder / "clip.gif", save_all=True, append_images=clip[1:], duration=100, loop=0)
+    report.draw_strip(folder / "contact_sheet.png", rows)
 
 
 def main():
@@ -68,7 +67,7 @@ def main():
                     data.write_json(folder / "meta.json", {**meta, "browser": value})
                 else:
                     bar.update(args.frames)
-        draw_pictures(folder)
+        draw_pictures(folder, args.ticks_per_frame * game.tick_ms)
     print(f"look at {folder / 'contact_sheet.png'} and {folder / 'clip.gif'}")
 
 

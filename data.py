@@ -104,12 +104,13 @@ def load_episode(path, names=("frames", "keys", "restart")):
     try:
         with np.load(path, allow_pickle=False) as archive:
             episode = {name: archive[name] for name in names if name in archive}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+    except (OSError, ValueError, EOFError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"damaged or not an .npz file ({type(error).__name__}: {error})") from None
     for name in ("frames", "keys", "restart"):
         if name in names and name not in episode:
             raise ValueError(f"no array '{name}' in it: not an episode of collect.py")
-    length = max(len(array) if array.ndim else 0 for array in episode.values())
+    first = next(iter(episode.values()))
+    length = len(first) if first.ndim else 0
     if length < 2:
         raise ValueError(f"an episode of {length} frames, at least 2 are needed")
     wanted = {"frames": (np.uint8, (length, 96, 96, 3)), "keys": (np.uint8, (length, None)),
@@ -146,7 +147,8 @@ def load_episodes(frames_folder, names=("frames", "keys", "restart"), wanted=Non
 def load_frames(frames_folder, wanted=None):
     """The frames of all episodes, or of those whose number `wanted` accepts.
 
-    -> uint8 (E, T, 96, 96, 3), numbers (E,). In memory when they take less than half of it, else in a memory-mapped file beside the episodes."""
+    -> uint8 (E, T, 96, 96, 3), numbers (E,). In memory when they take less than half of it, else in a memory-mapped
+    file beside the episodes."""
     count = sum(1 for n in episode_files(frames_folder) if not wanted or wanted(n))
     frames, numbers = None, []
     for number, episode in load_episodes(frames_folder, ("frames",), wanted):

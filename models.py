@@ -136,7 +136,7 @@ class Dynamics(nn.Module):
         self.register_buffer("dz_std", torch.ones(s.z))
 
     def forward(self, z, keys, state=None):
-        """z (B, T, Z), keys float (B, T, K), state (h, c), each (L, B, H), None for zeros -> z_next (B, T, Z), state."""
+        """z (B, T, Z), keys float (B, T, K), state (h, c) each (L, B, H) or None: zeros -> z_next (B, T, Z), state."""
         x, state = self.lstm(torch.cat([z, keys], dim=-1), state)  # (B, T, H)
         return self.next(z, x), state
 

@@ -112,9 +112,9 @@
     // Is the page ready to be played? Words that say what is missing, or "" if nothing is.
     problem(selector) {
       const canvas = document.querySelector(selector);
-      if (!canvas) return `the page has no canvas ${selector}`;
-      if (!(canvas instanceof HTMLCanvasElement)) return `${selector} is not a canvas`;
-      if (wantedWebGL) return "the page asks for WebGL and this browser has none";
+      if (!canvas) return `the page has no canvas ${selector}: check canvas in the game's description`;
+      if (!(canvas instanceof HTMLCanvasElement)) return `${selector} is not a canvas: check canvas in the game's description`;
+      if (wantedWebGL) return "the page asks for WebGL and this browser has none: run  playwright install chromium";
       return "";
     },
 

@@ -13,6 +13,7 @@ import runpy
 import shutil
 import sys
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +44,7 @@ class Game:
     start: str = ""           # statement that runs once after loading
     pose: str = ""            # expression: x, y, angle of every body in one list
     score: str = ""           # expression: a number
-    serve: str = None         # folder, relative to the description's repository, that is served on loopback
+    serve: str = None         # folder that is served on loopback, relative to the description's folder
     catches_up: bool = False  # its loop runs every tick that is due before it draws
 
 
@@ -59,7 +60,8 @@ def load_game(name):
     except TypeError as error:
         raise SystemExit(f"{path}: {str(error).split('() ')[-1]} (see class Game in recorder.py)") from None
     if game.serve:
-        game.serve = str((path.resolve().parent.parent if path.parent.name == "games" else path.resolve().parent) / game.serve)
+        home = HERE if path.resolve().parent == HERE / "games" else path.resolve().parent
+        game.serve = str(home / game.serve)
     return game
 
 
@@ -81,7 +83,8 @@ def describe(game, args):
     """How episodes are made, for the meta.json beside them: a dict. args: those of add_arguments()."""
     return {"game": game.name, "url": game.url, "keys": game.keys, "tick_ms": game.tick_ms,
             "ticks_per_frame": args.ticks_per_frame, "frames": args.frames, "seed": args.seed,
-            "policy": {"name": "random", "press": data.PRESS, "let_go": data.LET_GO}, "viewport": [SIZE, SIZE], "version": VERSION}
+            "policy": {"name": "random", "press": data.PRESS, "let_go": data.LET_GO},
+            "viewport": [SIZE, SIZE], "version": VERSION}
 
 
 def check_meta(path, meta):
@@ -89,8 +92,8 @@ def check_meta(path, meta):
     old = data.read_json(path) or meta
     for name, value in meta.items():
         if old.get(name) != value and name != "version":
-            raise SystemExit(f"{path.parent} was recorded with {name} {old.get(name)}, not {value}: name another --data, "
-                             "or move that folder away")
+            raise SystemExit(f"{path.parent} was recorded with {name} {old.get(name)}, not {value}: name another "
+                             "--data, or move that folder away")
 
 
 # ---------------------------------------------------------------------------------------------------------- browser
@@ -114,11 +117,12 @@ def find_browser(playwright):
 def launch(playwright):
     """A headless Chromium on this machine -> Playwright's Browser."""
     path = find_browser(playwright)
-    sandbox = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []  # Chromium refuses root otherwise
+    root = hasattr(os, "geteuid") and os.geteuid() == 0  # whom Chromium refuses a sandbox
     try:
-        return playwright.chromium.launch(executable_path=path, args=FLAGS + sandbox)
+        return playwright.chromium.launch(executable_path=path, args=FLAGS + ["--no-sandbox"] * root)
     except BrowserError as error:
-        raise SystemExit(f"{path} does not start ({error.message.splitlines()[0]}): run  playwright install chromium") from None
+        raise SystemExit(f"{path} does not start ({error.message.splitlines()[0]}): "
+                         "run  playwright install chromium") from None
 
 
 class Server:
@@ -140,12 +144,13 @@ class Server:
         Handler.extensions_map = {**Handler.extensions_map, ".js": "text/javascript", ".mjs": "text/javascript"}
         handler = functools.partial(Handler, directory=folder or os.devnull)
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.http.handle_error = lambda *args: None  # a browser that closes hangs up in the middle of an answer
         self.address = f"http://127.0.0.1:{self.http.server_port}"
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
 
 
 class Recorder:
-    """One browser with one page of one game. Raises RuntimeError with a line for the user when the game does not play."""
+    """One browser with one page of one game. Raises RuntimeError with a line for the user if it does not play."""
 
     def __init__(self, playwright, game):
         self.game = game
@@ -166,17 +171,20 @@ class Recorder:
         try:
             answer = self.page.goto(url, wait_until="load")
             if answer and not answer.ok:
-                raise RuntimeError(f"{game.name}: {url} answers {answer.status} {answer.status_text}")
+                raise RuntimeError(f"{game.name}: {url} answers {answer.status} {answer.status_text}: check url in "
+                                   "the game's description")
             problem = self.page.evaluate("selector => recorder.problem(selector)", game.canvas)
             if problem:
                 raise RuntimeError(f"{game.name}: {problem} ({url})")
             optional = "".join(f"{k}: () => ({v})," for k, v in (("pose", game.pose), ("score", game.score)) if v)
             self.page.evaluate(f"""names => {{
                 {game.start};
-                recorder.game = {{ restart: () => {{ {game.restart}; }}, over: () => ({game.over}), {optional} ...names }};
+                const restart = () => {{ {game.restart}; }}, over = () => ({game.over});
+                recorder.game = {{ restart, over, {optional} ...names }};
             }}""", {"keys": game.keys, "canvas": game.canvas, "tickMs": game.tick_ms, "catchesUp": game.catches_up})
         except BrowserError as error:
-            raise RuntimeError(f"{game.name}: cannot open {url}: {error.message.splitlines()[0]}") from None
+            raise RuntimeError(f"{game.name}: cannot open {url}: {error.message.splitlines()[0]}: check url "
+                               "and start in the game's description") from None
 
     def play(self, keys, ticks_per_frame):
         """Play keys uint8 (T, K) from a fresh life -> arrays of one episode (see data.py)."""
@@ -197,7 +205,7 @@ class Recorder:
         if self.game.score:
             episode["score"] = floats[T * 3 * bodies:]
         if T > 1 and (episode["frames"] == episode["frames"][0]).all():
-            raise RuntimeError(f"{self.game.name}: {T} frames without any change: is {self.game.canvas} the right canvas, "
+            raise RuntimeError(f"{self.game.name}: {T} frames without change: is {self.game.canvas} the right canvas, "
                                "and does the game run?")
         return episode
 
@@ -243,7 +251,7 @@ def record(game, episodes, seed, frames, ticks_per_frame, workers, sink):
                  for _ in range(min(workers, len(episodes)))]
     for process in processes:
         process.start()
-    left = len(episodes)
+    left, heard, patience = len(episodes), time.monotonic(), TIMEOUT + frames  # one second a frame: far too slow
     try:
         while left:
             try:
@@ -252,7 +260,10 @@ def record(game, episodes, seed, frames, ticks_per_frame, workers, sink):
                 if not any(process.is_alive() for process in processes):
                     raise SystemExit(f"{game.name}: every recording process has died; what was recorded is kept, "
                                      "run the same command again") from None
+                if time.monotonic() - heard > patience:
+                    raise SystemExit(f"{game.name}: nothing came back for {patience} s: does the page hang?") from None
                 continue
+            heard = time.monotonic()
             if kind == "error":
                 raise SystemExit(value)
             if kind == "disk":

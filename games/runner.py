@@ -1,5 +1,5 @@
 """The open runner of docs/runner: QWOP's physics in an open engine, drawn by us. Needs no network."""
-serve = "docs"                  # folder of this repository that collect.py serves on loopback
+serve = "docs"                  # folder that collect.py serves on loopback: of this repository, or beside this file
 url = "runner/index.html"       # page in that folder; with serve = None, a full address
 canvas = "#canvas"              # what is recorded
 keys = ["q", "w", "o", "p"]

@@ -3,11 +3,12 @@
 Reads   tests/truth.npz, docs/runner/runner.js, docs/vendor/planck/planck.min.js
 Writes  nothing: it prints one table
 
-    python tests/physics.py                 # about 15 seconds
+    python tests/physics.py                 # 6 seconds on 2 busy cores
 
-truth.npz holds 139 lives of the real game, the first 133 under random keys (`sequence` < 20): keys (S, 768) with bits
-1=Q 2=W 4=O 8=P; of each life the sequence, the tick it starts at, the keys held while it was reset, its length, its
-fall in ticks (-1 if the recording ended first), the part that hit first, and the poses at five ticks (NaN past its end).
+truth.npz holds 139 lives of the real game, the first 133 under random keys (`sequence` < 20): keys (S, 768)
+with bits 1=Q 2=W 4=O 8=P; of each life the sequence, the tick it starts at, the keys held while it was reset,
+its length, its fall in ticks (-1 if the recording ended first), the part that hit first, and the poses at
+five ticks (NaN past its end). Extracted from a recording of the real game on a virtual clock.
 
 Shapes: L lives, S sequences
 """
@@ -24,11 +25,11 @@ sys.path.insert(0, str(ROOT))
 import recorder  # noqa: E402
 
 SCRIPTS = [ROOT / "docs/vendor/planck/planck.min.js", ROOT / "docs/runner/runner.js"]
-STOCK = {5: 0.017, 10: 0.09, 20: 0.28, 30: 0.51}  # u: the stock Box2D solver with the same constants, 40 first lives
+STOCK = {5: 0.017, 10: 0.09, 20: 0.28, 30: 0.51}  # u: stock Box2D, same constants, 40 first lives
 CLOSE = 0.15                                      # a life is as long as the real one within this share
 RANDOM = 20                                       # sequences under random keys; the others are scripted
 
-# A reset runs one tick at once, with the keys that are still held. Plays on to the fall, and to the last pose asked for.
+# A reset runs one tick at once, with the keys still held. Plays on to the fall and the last pose asked for.
 REPLAY = """({ lives, ticks }) => lives.map(({ held, keys }) => {
   const runner = new Runner(), poses = [];
   const tick = (bits) => {
@@ -60,7 +61,7 @@ def measure(browser, path):
     with np.load(path) as archive:
         truth = dict(archive)
     page = open_runner(browser)
-    assert page.evaluate("PARTS") == truth["parts"].tolist(), "truth.npz and runner.js name the bodies differently"
+    assert page.evaluate("PARTS") == truth["parts"].tolist(), "truth.npz and runner.js differ in the bodies"
     keys = [truth["keys"][s, start:].tolist() for s, start in zip(truth["sequence"], truth["start"])]
     lives = [{"held": int(held), "keys": k} for held, k in zip(truth["held"], keys)]
     played = page.evaluate(REPLAY, {"lives": lives, "ticks": truth["ticks"].tolist()})
@@ -68,7 +69,7 @@ def measure(browser, path):
 
     chance, first = truth["sequence"] < RANDOM, truth["start"] == 0
     ours = np.array([life["poses"] for life in played], float).reshape(truth["poses"].shape)
-    error = np.linalg.norm((ours - truth["poses"])[..., :2], axis=-1).mean(-1)  # (L, ticks), without the angles
+    error = np.linalg.norm((ours - truth["poses"])[..., :2], axis=-1).mean(-1)  # (L, ticks), no angles
     left = np.array([len(k) for k in keys])
     fall = np.array([life["fall"] for life in played])
     real_fell = chance & (truth["fall"] > 0)
@@ -113,7 +114,8 @@ def table(m):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--truth", default=ROOT / "tests" / "truth.npz", help="lives of the real game")
     args = parser.parse_args()
     with sync_playwright() as playwright:

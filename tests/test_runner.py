@@ -1,8 +1,9 @@
-"""The runner of docs/runner: its physics against the real game's, bit for bit determinism, its rules and its page."""
+"""The runner of docs/runner: physics against the real game's, determinism bit for bit, rules and page."""
 import physics
 import pytest
-import recorder
 from conftest import ROOT
+
+import recorder
 
 # Plays 600 ticks of semi-random keys, getting up 30 ticks after each fall -> every pose, 600 x 36 numbers.
 PLAY = """
@@ -84,7 +85,7 @@ def held(page):
     return felt
 
 
-# ---------------------------------------------------------------------------------------------------------- physics
+# ---------------------------------------------------------------------------------------------------- physics
 
 def test_lives_follow_the_real_ones_as_closely_as_the_stock_solver(measured):
     print("\n" + physics.table(measured))
@@ -92,8 +93,10 @@ def test_lives_follow_the_real_ones_as_closely_as_the_stock_solver(measured):
     for t, first, everywhere in zip(measured["ticks"], measured["first"], measured["all"]):
         if t in physics.STOCK:
             assert first <= physics.STOCK[t], t
-            assert everywhere <= physics.STOCK[t] or t == 5, t  # the stock solver's figures are of first lives only
-    assert measured["all"][0] <= 0.02
+            assert everywhere <= physics.STOCK[t] or t == 5, t  # stock: first lives only
+    # What this engine has reached and a little more; with stock Box2D's way to part contacts it does not.
+    reached = {5: 0.019, 10: 0.05, 20: 0.15, 30: 0.35, 40: 0.58}
+    assert all(error <= reached[t] for t, error in zip(measured["ticks"], measured["all"])), measured["all"]
 
 
 def test_lives_last_as_long_as_the_real_ones(measured):
@@ -108,7 +111,7 @@ def test_the_same_parts_hit_the_ground_first(measured):
     assert all(abs(a - b) < 0.15 for a, b in share.values()), share
 
 
-# ------------------------------------------------------------------------------------------------------ determinism
+# ------------------------------------------------------------------------------------------------ determinism
 
 def test_the_same_keys_give_the_same_poses_bit_for_bit(browser, world):
     poses = world.evaluate("play(new Runner())")
@@ -136,7 +139,7 @@ def test_two_runners_in_one_page_do_not_disturb_each_other(world):
     assert alone == together
 
 
-# ------------------------------------------------------------------------------------------------------------ rules
+# ------------------------------------------------------------------------------------------------------ rules
 
 def test_a_runner_left_alone_stands(world):
     fallen, score, start = world.evaluate("""() => {
@@ -154,20 +157,23 @@ def test_a_fall_lets_the_limbs_go_and_is_no_finish(world):
       ticks(runner, 300, () => runner.fallen);
       const camera = runner.cameraX, joints = Object.values(runner.joints);
       ticks(runner, 60);
-      return { at: runner.ticks - 60, fallen: runner.fallen, finished: runner.finished, part: runner.firstToHit,
+      const { fallen, finished, firstToHit: part } = runner;
+      return { fallen, finished, part, at: runner.ticks - 60,
         motors: joints.filter(j => j.isMotorEnabled()).length, still: runner.cameraX === camera };
     }""")
     assert said["fallen"] and not said["finished"] and said["part"] and said["still"]
     assert said["motors"] == 0 and 40 <= said["at"] <= 52  # the real one falls at tick 46
 
 
-@pytest.mark.parametrize("metres, jumped, finished", [(97, False, False), (99.0, True, False), (100.2, True, True)])
+@pytest.mark.parametrize("metres, jumped, finished",
+                         [(97, False, False), (99.0, True, False), (100.2, True, True)])
 def test_the_finish_counts_the_left_foot_on_the_track(world, metres, jumped, finished):
     said = world.evaluate("""metres => {
       const runner = new Runner();
       move(runner, metres - 0.4);  // the left foot stands 0.4 m to the right of 0
       ticks(runner, 20);
-      return { foot: runner.bodies.leftFoot.getPosition().x / 10, jumped: runner.jumped, finished: runner.finished };
+      const { jumped, finished } = runner;
+      return { jumped, finished, foot: runner.bodies.leftFoot.getPosition().x / 10 };
     }""", metres)
     assert abs(said["foot"] - metres) < 0.3
     assert (said["jumped"], said["finished"]) == (jumped, finished)
@@ -190,7 +196,8 @@ def test_a_fall_after_the_jump_is_a_finish_and_everything_stands_still(world):
 
 def test_the_hurdle_stands_until_it_is_hit_and_hitting_it_is_no_fall(world):
     still, moved, over = world.evaluate("""() => {
-      const runner = new Runner(), place = () => `${runner.hurdle.getPosition().x} ${runner.hurdle.getAngle()}`;
+      const runner = new Runner(), { hurdle } = runner;
+      const place = () => `${hurdle.getPosition().x} ${hurdle.getAngle()}`;
       const before = place();
       ticks(runner, 60);
       const still = place() === before;
@@ -211,7 +218,7 @@ def test_the_wall_stops_who_runs_backwards(world):
     assert -34 < x < -25 and not over
 
 
-# --------------------------------------------------------------------------------------------------------- the page
+# --------------------------------------------------------------------------------------------------- the page
 
 @pytest.mark.parametrize("way", ["http", "file"])
 def test_it_plays_falls_and_gets_up_again(open_page, way):
@@ -265,16 +272,17 @@ def test_caps_lock_shift_and_foreign_layouts_do_not_matter(open_page):
     assert held(page) == ""
     page.evaluate("dispatchEvent(new KeyboardEvent('keydown', { key: 'щ', code: 'KeyO' }))")  # Russian
     assert held(page) == "o"
-    page.evaluate("dispatchEvent(new KeyboardEvent('keydown', { key: 'q', code: 'KeyA' }))")  # French: A stands there
+    page.evaluate("dispatchEvent(new KeyboardEvent('keydown', { key: 'q', code: 'KeyA' }))")  # French
     assert held(page) == "o"
 
 
 def test_a_shortcut_is_no_key_of_the_game(open_page):
     page = open_page()
     assert page.evaluate("dispatchEvent(new KeyboardEvent('keydown', "
-                         "{ key: 'p', code: 'KeyP', ctrlKey: true, cancelable: true }))")  # left to the browser
+                         "{ code: 'KeyP', ctrlKey: true, cancelable: true }))")  # left to the browser
     assert held(page) == ""
-    assert not page.evaluate("dispatchEvent(new KeyboardEvent('keydown', { code: 'KeyP', cancelable: true }))")
+    assert not page.evaluate("dispatchEvent(new KeyboardEvent('keydown', "
+                             "{ code: 'KeyP', cancelable: true }))")
     assert held(page) == "p"
 
 
