@@ -16,9 +16,9 @@ pipeline: .venv/all .venv/browser
 	@set -e; began=$$SECONDS; \
 	step() { local start=$$SECONDS; echo "== python $$*"; $(BIN)/python "$$@"; echo "== took $$((SECONDS - start)) s"; }; \
 	step collect.py --episodes 80; \
-	step train_ae.py --epochs 3 --restart-epochs 3 --pixel-epochs 3 --batch 32 --run 1 --lr 2e-3 --dropout 0 --interpretability 0; \
+	step train_ae.py --epochs 6 --restart-epochs 6 --pixel-epochs 5 --batch 32 --run 1 --lr 2e-3 --dropout 0 --interpretability 0; \
 	step encode.py --live 600; \
-	step train_lstm.py --epochs 4 --restart-epochs 4 --batch 16; \
+	step train_lstm.py --epochs 6 --restart-epochs 6 --batch 8 --rollout 10; \
 	step export.py; \
 	step evaluate.py; \
 	echo "== all took $$((SECONDS - began)) s; play it:  $(BIN)/python app.py --model data/runner/model"

@@ -1,25 +1,23 @@
 """How fast the runner is recorded, and what it costs: the whole process tree, measured in /proc.
 
 Reads   games/runner.py, docs/runner
-Writes  nothing: what is recorded is thrown away
+Writes  episodes, as collect.py does, into a temporary folder that is removed
 
     python tests/benchmark.py --seconds 20          # Linux only
 """
 import argparse
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+import collect  # noqa: E402
 import recorder  # noqa: E402
 
 TICK = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0
 SAMPLE = 2  # seconds between two looks at the memory: a look costs a few milliseconds of each process
-
-
-def forget(episode, arrays):
-    """What a worker does with an episode: nothing."""
 
 
 def processes():
@@ -69,8 +67,9 @@ def main():
     if not Path("/proc/self/smaps_rollup").exists():
         raise SystemExit("benchmark.py reads /proc: it needs Linux")
 
+    folder = tempfile.TemporaryDirectory()
     episodes = recorder.record(recorder.load_game("runner"), range(10 ** 4), args.seed, args.frames,
-                               args.ticks_per_frame, args.workers, forget)
+                               args.ticks_per_frame, args.workers, collect.Save(Path(folder.name)))
     peaks, warm_up, frames, looked = {}, 2 * args.workers, 0, 0
     for kind, _ in episodes:
         if kind != "episode":
@@ -90,6 +89,7 @@ def main():
             break
     seconds, cpu = now - start, spent() - cpu
     episodes.close()
+    folder.cleanup()
     print(f"{args.workers} workers on {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
           f"{args.ticks_per_frame} ticks a frame")
     print(f"frames/s        {frames / seconds:8.1f}   over {seconds:.1f} s after the warm-up")
