@@ -209,6 +209,9 @@ class Latents:
             dtype, shape = shapes[name]
             path = folder / f"{name}.part.npy"
             array = np.lib.format.open_memmap(path, "w+", dtype, shape)
+            if hasattr(os, "posix_fallocate"):  # a disk that gets full later would kill the process without a word
+                with open(path, "r+b") as file:
+                    os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
             if old is not None and getattr(old, name).shape[1:] == shape[1:]:
                 array[:len(old.done)] = getattr(old, name)
             array.flush()

@@ -209,8 +209,10 @@ def load_resume(path, model, optimizer, schedule):
 
 def save(path, model, **rest):
     """Write a checkpoint aside, then rename: weights, sizes and whatever else a resume needs."""
-    torch.save({"sizes": asdict(model.sizes), "weights": model.state_dict(), **rest}, f"{path}.part")
-    path.with_name(path.name + ".part").replace(path)
+    part = path.with_name(path.name + ".part")
+    with open(part, "wb") as file:  # a full disk is an OSError here, and an obscure RuntimeError by name
+        torch.save({"sizes": asdict(model.sizes), "weights": model.state_dict(), **rest}, file)
+    part.replace(path)
 
 
 def load(path, kind, device="cpu"):

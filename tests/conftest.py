@@ -15,9 +15,9 @@ import models  # noqa: E402
 import recorder  # noqa: E402
 
 
-def run(script, *args):
+def run(script, *args, **options):
     """Run one of the project's scripts -> its result, with stdout and stderr as text."""
-    return subprocess.run([sys.executable, ROOT / script, *map(str, args)], capture_output=True, text=True)
+    return subprocess.run([sys.executable, ROOT / script, *map(str, args)], capture_output=True, text=True, **options)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,8 @@
 """The networks and losses by themselves, and the whole chain of scripts on the real runner in a real Chromium."""
 import json
+import resource
 import shutil
+from functools import partial
 
 import numpy as np
 import onnxruntime
@@ -201,9 +203,9 @@ def test_report_holds_every_figure(chain):
 
 # ------------------------------------------------------------------------------------------------------- bad input
 
-def fails(script, *args):
+def fails(script, *args, **options):
     """The script must end with exit code 1 and one line on stderr -> that line."""
-    result = run(script, *args)
+    result = run(script, *args, **options)
     lines = result.stderr.strip().splitlines()
     assert result.returncode == 1 and len(lines) == 1, (result.returncode, result.stderr)
     return lines[0]
@@ -226,6 +228,19 @@ def test_checkpoint_of_another_shape(chain, tmp_path):
     assert "ae.pt is not a checkpoint" in fails("encode.py", "--data", tmp_path, "--frames", 64)
     (folder / "ae.pt").write_bytes(b"not a checkpoint")
     assert "ae.pt is not a checkpoint" in fails("train_lstm.py", "--data", tmp_path)
+
+
+def test_full_disk_keeps_what_is_there(chain, tmp_path):
+    folder = tmp_path / "runner"
+    shutil.copytree(chain[0] / "runner", folder)
+    before = (folder / "lstm_resume.pt").read_bytes()
+    (folder / "lstm_resume.pt.part").symlink_to("/dev/full")
+    assert "cannot write" in fails(TRAIN_LSTM[0], "--data", tmp_path, *TRAIN_LSTM[1:], "--epochs", 3)
+    assert (folder / "lstm_resume.pt").read_bytes() == before
+    shutil.rmtree(folder / "latents")
+    small = partial(resource.setrlimit, resource.RLIMIT_FSIZE, (10_000, 10_000))
+    assert "cannot write" in fails("encode.py", "--data", tmp_path, preexec_fn=small)
+    assert not (folder / "latents" / "done.npy").exists()
 
 
 def test_other_arguments_do_not_resume(chain):
