@@ -6,7 +6,7 @@
 (() => {
   const SIZE = 96, EPOCH = 1.7e12;
   const post = window.fetch.bind(window);
-  let now = 0, ticks = 0, lastId = 0, wantedWebGL = false;
+  let now = 0, ticks = 0, lastId = 0;
   let animation = new Map();
   const timers = new Map(); // id -> { due, every, call }
 
@@ -67,12 +67,14 @@
   };
 
   // ---- pictures
+  const withoutWebGL = new Set(); // canvases that asked for it and got nothing
   const getContext = HTMLCanvasElement.prototype.getContext;
   HTMLCanvasElement.prototype.getContext = function (kind, options) {
     const webgl = /webgl/.test(kind);
     const wish = webgl ? { preserveDrawingBuffer: true } : { willReadFrequently: true };
     const context = getContext.call(this, kind, { ...options, ...wish });
-    if (webgl && !context) wantedWebGL = true;
+    if (context) withoutWebGL.delete(this); // it has fallen back to 2D
+    else if (webgl) withoutWebGL.add(this);
     return context;
   };
 
@@ -114,7 +116,7 @@
       const canvas = document.querySelector(selector);
       if (!canvas) return `the page has no canvas ${selector}: check canvas in the game's description`;
       if (!(canvas instanceof HTMLCanvasElement)) return `${selector} is not a canvas: check canvas in the game's description`;
-      if (wantedWebGL) return "the page asks for WebGL and this browser has none: run  playwright install chromium";
+      if (withoutWebGL.has(canvas)) return "the page asks for WebGL and this browser has none: run  playwright install chromium";
       return "";
     },
 
