@@ -80,9 +80,9 @@ def draw_strip(path, rows, scale=1):
 
 
 def draw_clip(path, frames, frame_ms):
-    """A GIF of uint8 pictures (T, 96, W, 3), each 96 columns of them shown 320 x 200."""
-    width = frames.shape[2] // 96 * 320
-    pictures = [Image.fromarray(frame).resize((width, 200), Image.BILINEAR) for frame in frames]
+    """A GIF of uint8 pictures (T, 96, W, 3), each 96 columns of them shown 240 x 150."""
+    width = frames.shape[2] // 96 * 240
+    pictures = [Image.fromarray(frame).resize((width, 150), Image.BILINEAR) for frame in frames]
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=round(frame_ms), loop=0)
 
 
