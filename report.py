@@ -82,7 +82,8 @@ def draw_strip(path, rows, scale=1):
 def draw_clip(path, frames, frame_ms):
     """A GIF of uint8 pictures (T, 96, W, 3), each 96 columns of them shown 240 x 150."""
     width = frames.shape[2] // 96 * 240
-    pictures = [Image.fromarray(frame).resize((width, 150), Image.BILINEAR) for frame in frames]
+    pictures = [Image.fromarray(frame).resize((width, 150), Image.BILINEAR).quantize(64, dither=Image.Dither.NONE)
+                for frame in frames]
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=round(frame_ms), loop=0)
 
 
