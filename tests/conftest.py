@@ -36,8 +36,11 @@ def toy_data(tmp_path_factory):
     folder = root / "runner"
     folder.mkdir()
     torch.manual_seed(0)
-    models.save(folder / "ae.pt", models.Autoencoder(), how={"epochs": 1}, measured={"psnr": 1.5})
-    dynamics = models.Dynamics()
+    autoencoder, dynamics = models.Autoencoder(), models.Dynamics()
+    with torch.no_grad():
+        for weights in autoencoder.parameters():
+            weights += 0.01 * torch.randn_like(weights)  # biases start at 0, and equal ones are stored once
+    models.save(folder / "ae.pt", autoencoder, how={"epochs": 1}, measured={"psnr": 1.5})
     dynamics.dz_std *= 0.5
     with torch.no_grad():
         dynamics.head[-1].weight *= 30  # random weights hardly listen to the keys
