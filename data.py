@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+SIZE = 96                   # a frame is SIZE x SIZE pixels
 HELD_OUT = 20               # one whole episode in 20 is never trained on: its frames only measure
 PRESS, LET_GO = 0.10, 0.22  # chance per frame that a key goes down or up: each is down 31% of the time
 

@@ -171,7 +171,7 @@ def main():
         """Every input for n pictures: noise, true latents, all keys in turn, some state."""
         rng = np.random.default_rng(n)
         h, c = torch.from_numpy(rng.normal(0, 0.3, (2, s.layers, n, s.hidden)).astype(np.float32))
-        return {"frames": torch.from_numpy(rng.integers(0, 256, (n, models.SIZE, models.SIZE, 3), np.uint8)),
+        return {"frames": torch.from_numpy(rng.integers(0, 256, (n, data.SIZE, data.SIZE, 3), np.uint8)),
                 "z": torch.from_numpy(np.resize(latents.z[training[0]], (n, s.z))),
                 "keys": torch.eye(s.keys)[torch.arange(n) % s.keys], "h": h, "c": c}
 

@@ -13,8 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-SIZE = 96  # a frame is SIZE x SIZE pixels
-
 
 @dataclass
 class AutoencoderSizes:

@@ -22,7 +22,7 @@ from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import sync_playwright
 
 import data
-from models import SIZE
+from data import SIZE
 
 VERSION = "0.1.0"           # of this project, written beside what it records
 HERE = Path(__file__).parent
@@ -272,7 +272,8 @@ def record(game, episodes, seed, frames, ticks_per_frame, workers, sink):
             yield kind, value
     finally:
         if left or sys.exc_info()[0]:
-            for process in processes:
+            for process in processes:  # one that has failed ends by itself: let it tidy up
+                process.join(timeout=1)
                 process.terminate()
         for process in processes:
             process.join(timeout=10)

@@ -78,14 +78,17 @@ def main():
     device, autocast = models.pick_device(args.device)
     folder = data.game_folder(args.data, args.game)
     frames, numbers = data.load_frames(folder / "frames")
-    held_out = frames[data.is_held_out(numbers)][:10]
-    train = torch.from_numpy(frames[~data.is_held_out(numbers)])
-    runs = train.shape[1] // args.run
-    if not runs or not len(held_out):
-        raise SystemExit(f"{len(numbers)} episodes of {train.shape[1]} frames are too few: at least {data.HELD_OUT} "
-                         f"episodes of {args.run} frames (--run) are needed")
-    if device.type == "cuda" and train.nbytes < 0.7 * torch.cuda.mem_get_info()[0]:
-        train = train.to(device)
+    held_out = frames[np.flatnonzero(data.is_held_out(numbers))[:10]]
+    train = np.flatnonzero(~data.is_held_out(numbers))
+    runs = frames.shape[1] // args.run
+    steps = len(train) * runs // (args.batch // args.run)
+    if not steps or not len(held_out):
+        raise SystemExit(f"{len(numbers)} episodes of {frames.shape[1]} frames are too few: at least {data.HELD_OUT} "
+                         f"episodes, with {args.run} frames in a row (--run), {args.batch} in all (--batch) are needed")
+    frames = torch.from_numpy(frames)
+    if device.type == "cuda" and frames.nbytes < 0.7 * torch.cuda.mem_get_info()[0]:
+        frames = frames.to(device)
+    count = len(train) * frames.shape[1]
     shuffled = np.random.default_rng(args.seed)
 
     sizes = models.AutoencoderSizes(dropout=args.dropout, noise=args.noise)
@@ -96,19 +99,18 @@ def main():
     if state := models.load_resume(folder / "ae_resume.pt", model, optimizer, schedule):
         best, first = state["best"], state["epoch"]
         shuffled.bit_generator.state = state["shuffled"]
-    print(f"{device}, {models.parameters(model):,} parameters, {train.shape[0] * train.shape[1]:,} frames to train on, "
+    print(f"{device}, {models.parameters(model):,} parameters, {count:,} frames to train on, "
           f"{held_out.shape[0] * held_out.shape[1]:,} held out; epoch {first} of {args.epochs}")
     mean = report.psnr(np.broadcast_to(held_out.mean((0, 1), keepdims=True), held_out.shape), held_out)
 
-    steps = train.shape[0] * runs // (args.batch // args.run)
     clock = report.Clock(args.epochs, first)
     for epoch in range(first, args.epochs):
         weights = (args.edge, args.interpretability) if epoch >= args.pixel_epochs else (0, 0)
-        order = shuffled.permutation(train.shape[0] * runs)[:steps * (args.batch // args.run)]
+        order = shuffled.permutation(len(train) * runs)[:steps * (args.batch // args.run)]
         total = 0.0
         for step, chosen in enumerate(np.split(order, steps)):
-            cuts = [(i // runs, i % runs * args.run) for i in chosen]
-            batch = torch.cat([train[e, t:t + args.run] for e, t in cuts]).to(device)
+            cuts = [(train[i // runs], i % runs * args.run) for i in chosen]
+            batch = torch.cat([frames[e, t:t + args.run] for e, t in cuts]).to(device)
             loss, pixel = train_step(model, batch, args.run, weights, autocast)
             optimizer.zero_grad()
             loss.backward()
@@ -130,8 +132,7 @@ def main():
             if psnr > best:
                 best = psnr
                 models.save(folder / "ae.pt", model, measured={"psnr_db": round(psnr, 2)},
-                            how={**vars(args), "device": str(device), "epochs_done": epoch + 1,
-                                 "frames_seen": train.shape[0] * train.shape[1]})
+                            how={**vars(args), "device": str(device), "epochs_done": epoch + 1, "frames_seen": count})
             models.save_resume(folder / "ae_resume.pt", model, optimizer, schedule, epoch=epoch + 1, best=best,
                                shuffled=shuffled.bit_generator.state)
     print(f"best: {best:.2f} dB on held-out frames, in {folder / 'ae.pt'}; look at {folder / 'ae_frames.png'}")
