@@ -216,15 +216,15 @@ class Recorder:
 
 # ---------------------------------------------------------------------------------------------------------- workers
 
-def work(game, seed, frames, ticks_per_frame, todo, done, sink):
-    """A worker process: take numbers of episodes from `todo`, play them, give each to `sink`, report to `done`."""
+def work(game, seed, frames, ticks_per_frame, episodes, done, sink):
+    """A worker process: play the numbered episodes, give each to `sink`, report to the queue `done`."""
     parent = multiprocessing.parent_process()
     threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()  # never outlive collect.py
     try:
         with sync_playwright() as playwright:
             recorder = Recorder(playwright, game)
             done.put(("browser", recorder.version))
-            while (episode := todo.get()) is not None:
+            for episode in episodes:
                 arrays = recorder.play(data.random_keys(frames, len(game.keys), seed, episode), ticks_per_frame)
                 done.put(("episode", (episode, sink(episode, arrays))))
             recorder.close()
@@ -244,11 +244,10 @@ def record(game, episodes, seed, frames, ticks_per_frame, workers, sink):
     OSError when the sink could not write.
     """
     spawn = multiprocessing.get_context("spawn")
-    todo, done = spawn.Queue(), spawn.Queue()
-    for episode in [*episodes, *[None] * workers]:
-        todo.put(episode)
-    processes = [spawn.Process(target=work, args=(game, seed, frames, ticks_per_frame, todo, done, sink), daemon=True)
-                 for _ in range(min(workers, len(episodes)))]
+    done = spawn.Queue()
+    processes = [spawn.Process(target=work, daemon=True,
+                               args=(game, seed, frames, ticks_per_frame, episodes[n::workers], done, sink))
+                 for n in range(min(workers, len(episodes)))]
     for process in processes:
         process.start()
     left, heard, patience = len(episodes), time.monotonic(), TIMEOUT + frames  # one second a frame: far too slow
@@ -277,7 +276,6 @@ def record(game, episodes, seed, frames, ticks_per_frame, workers, sink):
                 process.terminate()
         for process in processes:
             process.join(timeout=10)
-        todo.cancel_join_thread()
 
 
 if __name__ == "__main__":  # which browser would be used? Exit code 1 if there is none.
