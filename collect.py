@@ -8,7 +8,6 @@ Writes  data/<game>/frames/episode_*.npz, meta.json, contact_sheet.png, clip.gif
 The same seed gives the same bytes, whatever the machine's speed. Stop it at any time: the same command goes on.
 """
 import argparse
-from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
@@ -52,7 +51,7 @@ def main():
     recorder.check_arguments(args, args.episodes)
 
     game = recorder.load_game(args.game)
-    folder = Path(args.data) / game.name / "frames"
+    folder = data.game_folder(args.data, args.game) / "frames"
     with data.disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         meta = recorder.describe(game, args)
