@@ -5,20 +5,24 @@
 // constants
 const IN_FLIGHT = 3;    // calls on their way at once: hides a network delay of up to three frames
 const SILENT_MS = 3000; // no answer for so long: the server is gone
-const { keys, frame_ms, starts, plain } = props;
-const ARROWS = { ArrowLeft: "←", ArrowUp: "↑", ArrowRight: "→", ArrowDown: "↓" };
+const { game, keys, shape, frame_ms, starts, plain } = props;
+const SIGNS = { ArrowLeft: "←", ArrowUp: "↑", ArrowRight: "→", ArrowDown: "↓" };
+const MODIFIERS = { ctrlKey: "Control", metaKey: "Meta", altKey: "Alt" }; // what an event says: how a code begins
+// A key of meta.json is a letter, a digit or a KeyboardEvent's code; nameOf is what a person calls it.
 const codeOf = (key) =>
   /^[a-z]$/i.test(key) ? "Key" + key.toUpperCase() : /^\d$/.test(key) ? "Digit" + key : key;
+const nameOf = (code) =>
+  SIGNS[code] || code.replace(/^(Key|Digit)(?=.$)/, "").replace(/([a-z])([A-Z0-9])/g, "$1 $2");
 const codes = keys.map(codeOf);
 
 // elements
 const find = (selector) => element.querySelector(selector);
 const canvas = find("canvas"), state = find("output"), pace = find(".pace"), choice = find("select");
 const paper = canvas.getContext("2d");
-const buttons = codes.map((code, i) => {
+const buttons = codes.map((code) => {
   const button = document.createElement("button");
   button.type = "button";
-  button.textContent = ARROWS[keys[i]] || keys[i].toUpperCase();
+  button.textContent = nameOf(code);
   button.dataset.code = code;
   find(".keys").append(button);
   return button;
@@ -114,9 +118,11 @@ async function play() {
 // start
 const typing = ({ target }) =>
   target !== choice && target.closest?.("input, textarea, select, [contenteditable]");
+const shortcut = (event) => Object.entries(MODIFIERS).some(([flag, name]) =>
+  event[flag] && !codes.some((code) => code.startsWith(name))); // of the browser, not a key of the game
 addEventListener("keydown", (event) => {
   if (event.metaKey) letGo(); // while Command is down, macOS does not tell when another key goes up
-  if (typing(event) || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (typing(event) || shortcut(event)) return;
   if (!codes.includes(event.code)) {
     if (event.code === "KeyR" && !event.repeat) start();
     return;
@@ -124,7 +130,10 @@ addEventListener("keydown", (event) => {
   event.preventDefault(); // arrows and space would scroll
   if (!event.repeat) press(event.code);
 });
-addEventListener("keyup", (event) => release(event.code));
+addEventListener("keyup", (event) => {
+  if (!typing(event) && codes.includes(event.code)) event.preventDefault(); // space would click what has the focus
+  release(event.code);
+});
 addEventListener("blur", letGo);
 document.addEventListener("visibilitychange", letGo);
 for (const button of buttons) {
@@ -138,9 +147,12 @@ for (const button of buttons) {
 find(".restart").addEventListener("click", (event) => { event.currentTarget.blur(); start(); });
 choice.addEventListener("change", () => { choice.blur(); start(); });
 for (let i = 0; i < starts; i++) {
-  choice.append(new Option(`start ${i + 1}: ${i ? "running" : "standing"}`, i));
+  choice.append(new Option(`start ${i + 1}: ${i ? "mid-run" : "a new life"}`, i));
 }
 choice.hidden = starts < 2;
 find("a").hidden = !plain;
+find("kbd").hidden = codes.includes("KeyR"); // then it is a key of the game
+find("h1").textContent = `${game}, hallucinated`;
+if (shape) canvas.style.setProperty("--shape", shape[0] / shape[1]);
 setInterval(tell, 250);
 play();

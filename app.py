@@ -4,7 +4,7 @@ Reads   a model folder of export.py: meta.json, decoder.onnx, dynamics.onnx
         app.js (what the page does), docs/ (the page that needs no server, offered at /plain/)
 
     python app.py                        # http://127.0.0.1:7860 after 2 seconds, docs/model/runner
-    python app.py --model docs/model/qwop --port 7861 --no-browser
+    python app.py --model data/runner/model --port 7861 --no-browser
 
 Shapes: L LSTM layers, H hidden width, K keys; one player, so N is 1 everywhere
 """
@@ -26,7 +26,8 @@ import gradio as gr
 import numpy as np
 import onnxruntime as ort
 from PIL import Image
-from starlette.routing import Mount
+from starlette.responses import FileResponse
+from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 HERE = Path(__file__).parent
@@ -49,8 +50,8 @@ class Model:
             shapes = {array.name: array.shape for array in self.dynamics.get_inputs()}
             layers, _, hidden = shapes["h"]
             self.starts = [self.start(state, (layers, 1, hidden), shapes["z"][1]) for state in meta["starts"]]
-            if not (self.starts and meta["keys"] and meta["frame_ms"] > 0):
-                raise ValueError("meta.json has no start state, no keys or no pace")
+            if not (self.starts and meta["game"] and meta["keys"] and meta["frame_ms"] > 0):
+                raise ValueError("meta.json has no start state, no game, no keys or no pace")
         except FileNotFoundError as error:
             raise SystemExit(f"no model in {folder} ({Path(error.filename).name} is missing): "
                              "run  make pipeline  or  python export.py  first") from None
@@ -181,14 +182,17 @@ you hold. <a href="plain/" target="_blank" rel="noopener">Play it in the browser
 CSS = """
 max-width: 640px; margin: 0 auto; font: 16px/1.5 system-ui, sans-serif; color: var(--body-text-color);
 h1 { font-size: clamp(1.4rem, 5vw, 2rem); font-weight: 700; line-height: 1.2; letter-spacing: -0.02em; }
+h1::first-letter { text-transform: uppercase; }
 p { margin: 6px 0 16px; }
 a { text-decoration: underline; text-underline-offset: 3px; }
-canvas { display: block; width: 100%; aspect-ratio: 8 / 5; border-radius: 10px; background: #16181d; }
-.keys { display: flex; gap: 10px; margin: 14px 0; }
+canvas { --shape: 1.6; /* width / height, if the model does not say */ display: block; margin: 0 auto;
+  width: min(100%, 60vh * var(--shape)); aspect-ratio: var(--shape); border-radius: 10px; background: #16181d; }
+.keys { display: flex; flex-wrap: wrap; gap: 10px; margin: 14px 0; }
 button, select { color: inherit; background: var(--background-fill-secondary); cursor: pointer;
   padding: 8px 14px; border: 1px solid var(--border-color-primary); border-radius: 10px; }
-.keys button { flex: 1; height: 64px; font-size: 1.4rem; font-weight: 600; border-bottom-width: 3px;
-  touch-action: none; user-select: none; -webkit-user-select: none; -webkit-touch-callout: none; }
+.keys button { flex: 1 1 64px; min-width: max-content; height: 64px; font-size: 1.4rem; font-weight: 600;
+  border-bottom-width: 3px; touch-action: none; user-select: none; -webkit-user-select: none;
+  -webkit-touch-callout: none; }
 .keys button[aria-pressed="true"] { background: #c2410c; border-color: #c2410c; color: #fff; }
 .row { display: flex; flex-wrap: wrap; gap: 10px; align-items: center; }
 .tell { margin-left: auto; font-size: 0.85rem; font-variant-numeric: tabular-nums; }
@@ -198,8 +202,9 @@ kbd { font: inherit; font-size: 0.8em; padding: 0 5px; border: 1px solid; border
 AROUND = ".main.app { padding: clamp(8px, 3vh, 32px) 4px !important; }"  # Gradio takes too much of a phone
 
 
-def make_page(model, visitors):
-    """The whole page is one gr.HTML; its props are what app.js has to know of the model."""
+def make_page(model, visitors, plain):
+    """The whole page is one gr.HTML; its props are what app.js has to know of the model. plain: is there the page
+    that needs no server?"""
 
     def start(call):
         return visitors.start(call)
@@ -207,11 +212,12 @@ def make_page(model, visitors):
     def step(call):
         return visitors.step(call)
 
-    with gr.Blocks(title="A game, hallucinated", analytics_enabled=False) as page:
+    meta = model.meta
+    with gr.Blocks(title=f"{meta['game']}, hallucinated", analytics_enabled=False) as page:
         gr.HTML(html_template=HTML, css_template=CSS, js_on_load=(HERE / "app.js").read_text("utf-8"),
                 apply_default_css=False, server_functions=[start, step],
-                keys=model.meta["keys"], frame_ms=model.meta["frame_ms"], starts=len(model.starts),
-                plain=(HERE / "docs/index.html").exists())
+                game=meta["game"], keys=meta["keys"], shape=meta.get("shape"), frame_ms=meta["frame_ms"],
+                starts=len(model.starts), plain=plain)
     return page
 
 
@@ -225,8 +231,11 @@ def main():
     args = parser.parse_args()
     ort.disable_telemetry_events()
     model = Model(args.model)
-    page = make_page(model, Visitors(model, args.visitors))
-    routes = [Mount("/plain", StaticFiles(directory=HERE / "docs", html=True, check_dir=False))]
+    script = args.model / "model.js"
+    page = make_page(model, Visitors(model, args.visitors), (HERE / "docs/index.html").exists() and script.exists())
+    # The page that needs no server opens the model called runner: here that is the one which is played.
+    routes = [Route("/plain/model/runner/model.js", lambda request: FileResponse(script)),
+              Mount("/plain", StaticFiles(directory=HERE / "docs", html=True, check_dir=False))]
     try:
         page.launch(server_name=args.host, server_port=args.port, quiet=True, ssr_mode=False, footer_links=[],
                     css=AROUND, prevent_thread_lock=True, app_kwargs={"routes": routes},

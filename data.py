@@ -1,15 +1,17 @@
 """Episodes and latents on disk: how they are written, checked, opened and split.
 
     data/<game>/frames/episode_000000.npz   frames (T, 96, 96, 3) uint8, keys (T, K) uint8, restart (T,) bool,
-                                            where the game tells them pose (T, 12, 3) and score (T,) float32
+                                            over (T,) bool: the life has ended in this frame; where the game tells
+                                            them pose (T, 12, 3) and score (T,) float32
     data/<game>/frames/meta.json            how they were made
-    data/<game>/latents/*.npy               z (E, T, Z) float32, keys (E, T, K) uint8, restart (E, T) bool,
+    data/<game>/latents/*.npy               z (E, T, Z) float32 or float16, keys (E, T, K) uint8, restart (E, T) bool,
                                             done (E,) bool
 
 Shapes: E episodes, T frames of an episode, Z latent features, K keys
 """
 import errno
 import json
+import mmap
 import os
 import re
 import zipfile
@@ -21,7 +23,6 @@ import numpy as np
 
 SIZE = 96                   # a frame is SIZE x SIZE pixels
 HELD_OUT = 20               # one whole episode in 20 is never trained on: its frames only measure
-PRESS, LET_GO = 0.10, 0.22  # chance per frame that a key goes down or up: each is down 31% of the time
 
 
 def is_held_out(episode):
@@ -29,11 +30,16 @@ def is_held_out(episode):
     return episode % HELD_OUT == HELD_OUT - 1
 
 
+def write_text(path, text):
+    """Write a text file aside, then rename."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text)
+    part.replace(path)
+
+
 def write_json(path, value):
     """Write a JSON file aside, then rename."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(value, indent=1) + "\n")
-    part.replace(path)
+    write_text(path, json.dumps(value, indent=1) + "\n")
 
 
 def read_json(path):
@@ -56,17 +62,6 @@ def disk_errors(folder):
             raise
         raise SystemExit(f"cannot write to {folder}: {error.strerror}. Nothing already made is lost: make room "
                          "and run the same command again") from None
-
-
-def random_keys(frames, keys, seed, episode):
-    """Semi-random keys uint8 (T, K), each key on its own; the same seed and episode always give the same."""
-    chance = np.random.default_rng([seed, episode]).random((frames, keys))
-    held = np.zeros((frames, keys), np.uint8)
-    down = np.zeros(keys, bool)
-    for t in range(frames):
-        down = np.where(down, chance[t] >= LET_GO, chance[t] < PRESS)
-        held[t] = down
-    return held
 
 
 # ---------------------------------------------------------------------------------------------- recorded episodes
@@ -115,7 +110,8 @@ def load_episode(path, names=("frames", "keys", "restart")):
     if length < 2:
         raise ValueError(f"an episode of {length} frames, at least 2 are needed")
     wanted = {"frames": (np.uint8, (length, 96, 96, 3)), "keys": (np.uint8, (length, None)),
-              "restart": (bool, (length,)), "pose": (np.float32, (length, None, 3)), "score": (np.float32, (length,))}
+              "restart": (bool, (length,)), "over": (bool, (length,)),
+              "pose": (np.float32, (length, None, 3)), "score": (np.float32, (length,))}
     for name, array in episode.items():
         dtype, shape = wanted[name]
         fits = len(shape) == array.ndim and all(n in (None, m) for n, m in zip(shape, array.shape))
@@ -187,7 +183,7 @@ class Latents:
     NAMES = ("z", "keys", "restart", "done")
 
     def __init__(self, folder, mode="r"):
-        self.folder = folder
+        self.folder, self.put_since = folder, 0
         try:
             for name in self.NAMES:
                 setattr(self, name, np.load(folder / f"{name}.npy", mmap_mode=mode))
@@ -198,12 +194,16 @@ class Latents:
         self.meta = read_json(folder / "meta.json") or {}
 
     @classmethod
-    def create(cls, folder, episodes, frames, features, keys, meta):
-        """Open the store for writing with room for `episodes`; one that is there and made the same way is kept."""
+    def create(cls, folder, episodes, frames, features, keys, meta, dtype=np.float32):
+        """Open the store for writing with room for `episodes`; one that is there and made the same way is kept.
+
+        dtype: of z; float16 takes half the disk, and is exact to 0.05%."""
         folder.mkdir(parents=True, exist_ok=True)
-        shapes = {"z": (np.float32, (episodes, frames, features)), "keys": (np.uint8, (episodes, frames, keys)),
+        shapes = {"z": (dtype, (episodes, frames, features)), "keys": (np.uint8, (episodes, frames, keys)),
                   "restart": (bool, (episodes, frames)), "done": (bool, (episodes,))}
         old = cls(folder) if read_json(folder / "meta.json") == meta and (folder / "done.npy").exists() else None
+        if old is not None and old.z.dtype != dtype:
+            raise SystemExit(f"{folder} holds {old.z.dtype}, not {np.dtype(dtype)}: name that one, or move it away")
         if old is not None and len(old.done) >= episodes and old.z.shape[1:] == (frames, features):
             return cls(folder, "r+")
         for name in reversed(cls.NAMES):  # `done` goes first, so that a half-made store never counts
@@ -225,6 +225,14 @@ class Latents:
         """Store one episode: z (T, Z), keys (T, K), restart (T,)."""
         self.z[episode], self.keys[episode], self.restart[episode] = z, keys, restart
         self.done[episode] = True
+        self.put_since += 1
+        if self.put_since == 1000:  # give the pages that are written back, so that memory stays flat
+            self.put_since = 0
+            for name in self.NAMES:
+                array = getattr(self, name)
+                array.flush()
+                if hasattr(mmap, "MADV_DONTNEED"):
+                    array._mmap.madvise(mmap.MADV_DONTNEED)
 
     def split(self):
         """Numbers of the episodes there are -> (training, held out), two int arrays."""

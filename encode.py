@@ -1,7 +1,7 @@
 """Turn episodes into latents with the trained autoencoder: recorded ones, and with --live ones that are never stored.
 
 Reads   data/<game>/ae.pt, data/<game>/frames
-Writes  data/<game>/latents        z (E, T, 16) float32, keys (E, T, K) uint8, restart (E, T) bool, done (E,) bool
+Writes  data/<game>/latents        z (E, T, 16), keys (E, T, K) uint8, restart (E, T) bool, done (E,) bool
 
     python encode.py --game runner                  # what is recorded
     python encode.py --game runner --live 4000      # then on to 4,000 episodes, encoded as they are played
@@ -11,6 +11,7 @@ Stop it at any time: the same command goes on.
 import argparse
 import hashlib
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -42,6 +43,8 @@ def main():
     parser.add_argument("--game", default="runner", help="runner, or the path of a description like games/runner.py")
     parser.add_argument("--live", type=int, default=0, help="how many episodes there should be in the end")
     parser.add_argument("--data", default="data", help="folder of all recordings")
+    parser.add_argument("--dtype", choices=("float32", "float16"), default="float32",
+                        help="of z on disk; float16 takes half of it and is exact to 0.05%%")
     parser.add_argument("--device", help="for recorded episodes: cpu, cuda or mps; the best there is by default")
     recorder.add_arguments(parser)
     args = parser.parse_args()
@@ -51,8 +54,9 @@ def main():
     model, checkpoint = models.load(folder / "ae.pt", models.Autoencoder)
     device, _ = models.pick_device(args.device)
     recorded = data.read_json(folder / "frames" / "meta.json")
-    game = recorder.load_game(args.game) if args.live else None
+    game = recorder.load_game(args.game, args.url) if args.live else None
     if game:
+        policy = recorder.make_policy(game, args)
         recorder.check_meta(folder / "frames" / "meta.json", recorder.describe(game, args))
     meta = {**(recorded or recorder.describe(game, args)),
             "ae_sha256": hashlib.sha256((folder / "ae.pt").read_bytes()).hexdigest()}
@@ -64,7 +68,7 @@ def main():
 
     with data.disk_errors(folder):
         store = data.Latents.create(folder / "latents", episodes, meta["frames"], model.sizes.z, len(meta["keys"]),
-                                    meta)
+                                    meta, np.dtype(args.dtype))
         todo = [n for n in range(episodes) if not store.done[n]]
         print(f"{episodes - len(todo)} of {episodes} episodes are encoded in {folder / 'latents'}; {device}")
         with tqdm(total=len(todo) * meta["frames"], unit=" frames", unit_scale=True, smoothing=0.05) as bar:
@@ -73,11 +77,12 @@ def main():
                 store.put(number, *encode(number, arrays))
                 bar.update(meta["frames"])
             left = [n for n in range(args.live) if not store.done[n]]
-            for kind, value in recorder.record(game, left, args.seed, args.frames, args.ticks_per_frame, args.workers,
-                                               Encode(folder / "ae.pt")) if left else ():
+            for kind, value in recorder.record(game, policy, left, args, Encode(folder / "ae.pt")) if left else ():
                 if kind == "episode":
                     store.put(value[0], *value[1])
                     bar.update(meta["frames"])
+                elif kind == "lost":
+                    bar.write(value)
 
 
 if __name__ == "__main__":

@@ -21,11 +21,12 @@ import onnxruntime
 from tqdm import tqdm
 
 import data
+import policies
 import report
 
 WARM_UP = 10                         # true frames before a dream begins
 SECONDS = (0.1, 0.5, 1.0, 2.5, 5.0)  # game seconds over which the error of a dream is summed
-MOVING = 24                          # levels by which a pixel differs from the median picture where the runner is
+MOVING = 24                          # levels by which a pixel differs from the median picture where something moves
 
 
 def pieces(rows, size=128):
@@ -100,7 +101,7 @@ def lives(fallen):
 
 
 def measure_ceiling(model, frames, z):
-    """What the autoencoder keeps: PSNR and SSIM of decode(encode(frame)), whole and where the runner is."""
+    """What the autoencoder keeps: PSNR and SSIM of decode(encode(frame)), whole and where something moves."""
     rebuilt = model.decode(z)
     moving = (np.abs(frames.astype(int) - np.median(frames[::7], axis=0)).max(-1) > MOVING)
     return {"psnr_db": report.psnr(rebuilt, frames), "psnr_moving_db": report.psnr(rebuilt[moving], frames[moving]),
@@ -110,11 +111,13 @@ def measure_ceiling(model, frames, z):
 def measure_rollouts(model, frames, z, keys, frame_s):
     """Dreams from every 32nd frame of the held-out episodes beside the truth -> figures, curves, pictures.
 
-    frames (B, T, 96, 96, 3), z (B, T, Z), keys (B, T, K). The error is that of the pictures, summed from the start."""
-    length = round(SECONDS[-1] / frame_s)
-    if z.shape[1] < WARM_UP + length:
-        raise SystemExit(f"episodes of {z.shape[1]} frames are too short: a dream of {SECONDS[-1]} s "
-                         f"needs {WARM_UP + length}")
+    frames (B, T, 96, 96, 3), z (B, T, Z), keys (B, T, K). The error is that of the pictures, summed from the start. A
+    dream is as long as the last of SECONDS, or as the episodes allow."""
+    length = min(round(SECONDS[-1] / frame_s), z.shape[1] - WARM_UP)
+    ends = {s: round(s / frame_s) for s in SECONDS if 1 <= round(s / frame_s) <= length}  # seconds: frames
+    if not ends:
+        raise SystemExit(f"episodes of {z.shape[1]} frames are too short: {WARM_UP} true ones come before a dream of "
+                         f"at least {SECONDS[0]} s, a frame is {frame_s} s")
     median = np.median(frames[:, ::7], axis=(0, 1))
     squared, rows, clip = {"dream": [], "persistence": []}, [], []
     masked = {"dream": [], "persistence": []}
@@ -130,7 +133,7 @@ def measure_rollouts(model, frames, z, keys, frame_s):
                 squared[name].append(error.mean((1, 2)))
                 masked[name].append((error * mask).sum((1, 2)) / np.maximum(mask.sum((1, 2)), 1))
             if start == 0 and b < 3:
-                shown = np.arange(0, 24, 2)
+                shown = np.arange(0, min(length, 24), 2)
                 difference = 255 - np.abs(painted[shown].astype(int) - truth[shown]).astype(np.uint8)
                 rows += [truth[shown], painted[shown], difference]
                 clip.append(np.concatenate([truth, painted], axis=2))
@@ -138,7 +141,7 @@ def measure_rollouts(model, frames, z, keys, frame_s):
     for name, errors in (("whole", squared), ("moving", masked)):
         summed = {k: np.cumsum(np.mean(v, axis=0)) for k, v in errors.items()}
         gain = 10 * np.log10(summed["persistence"] / summed["dream"])
-        figures[f"gain_db_{name}"] = {str(s): round(float(gain[round(s / frame_s) - 1]), 2) for s in SECONDS}
+        figures[f"gain_db_{name}"] = {str(s): round(float(gain[n - 1]), 2) for s, n in ends.items()}
         worse = np.flatnonzero(gain <= 0)
         figures[f"valid_horizon_s_{name}"] = round(float((worse[0] if len(worse) else length) * frame_s), 2)
         curves[name] = gain
@@ -152,9 +155,9 @@ def measure_stability(model, z, probe, real_distance, frames, seed):
     frozen: no feature moves by a thousandth of its spread; exploded: a feature leaves the training range by its width;
     off-manifold: z is further from encode(decode(z)) than 99% of real ones, twice over."""
     keys_count = len(model.meta["keys"])
-    policies = {"random": data.random_keys(frames, keys_count, seed, 0),
-                "none": np.zeros((frames, keys_count)), "all": np.ones((frames, keys_count))}
-    keys = np.stack(list(policies.values()))
+    played = {"random": policies.random_keys(frames, keys_count, np.random.default_rng([seed, 0])),
+              "none": np.zeros((frames, keys_count)), "all": np.ones((frames, keys_count))}
+    keys = np.stack(list(played.values()))
     state, now = model.zeros(3), np.repeat(np.array([model.meta["starts"][0]["z"]], np.float32), 3, 0)
     dream = np.empty((3, frames, now.shape[1]), np.float32)
     for t in tqdm(range(frames), desc="stability", unit="frame"):
@@ -163,7 +166,7 @@ def measure_stability(model, z, probe, real_distance, frames, seed):
     spread = z.reshape(-1, z.shape[-1]).std(0)
     low, high = (np.array(model.meta[k]) for k in ("z_low", "z_high"))
     figures = {}
-    for name, path in zip(policies, dream):
+    for name, path in zip(played, dream):
         bad = ~np.isfinite(path).all(-1)
         path = np.nan_to_num(path, posinf=1e6, neginf=-1e6)
         sample = np.clip(path[::10], -1e3, 1e3)

@@ -5,7 +5,8 @@ Writes  <out>/encoder.onnx    frames uint8 (N, 96, 96, 3) -> z (N, Z)
         <out>/decoder.onnx    z (N, Z) -> rgba uint8 (N, 96, 96, 4), alpha 255
         <out>/dynamics.onnx   z (N, Z), keys (N, K), h (L, N, H), c (L, N, H) -> z_next, h_next, c_next
         <out>/model.js        meta and the same graphs as base64(gzip) in a script: self.DREAM_MODEL = {...}
-        <out>/meta.json       game, keys, pace, start states, ranges, how it was trained, sha256 of the rest
+        <out>/meta.json       game, keys, pace, start states, ranges, how it was trained, sha256 of the rest;
+                              where they are known: url of the game, shape [width, height] of its canvas
 
 Weights are stored as float16 and computed with as float32. Every graph is run by onnxruntime and compared with PyTorch
 first; if they differ, nothing is replaced.
@@ -107,7 +108,7 @@ def rounded(x, digits=6):
 
 
 def start_states(latents, episodes, dynamics, number):
-    """The first frame of a life, then number - 1 moments of running, spread over the episodes' lives."""
+    """The first frame of a life, then number - 1 moments of play, spread over the episodes' lives."""
     lives = []  # (episode, first frame, frame after the last)
     for e in episodes:
         ends = [*(np.flatnonzero(latents.restart[e][1:]) + 1).tolist(), latents.z.shape[1]]
@@ -153,7 +154,7 @@ def main():
     parser.add_argument("--game", default="runner", help="name or path of the game's description")
     parser.add_argument("--data", default="data", help="folder of all games' data")
     parser.add_argument("--out", type=Path, help="model folder to write (default data/<game>/model)")
-    parser.add_argument("--starts", type=int, default=8, help="start states, the first of them standing")
+    parser.add_argument("--starts", type=int, default=8, help="start states, the first of them the beginning of a life")
     args = parser.parse_args()
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
 
@@ -172,7 +173,7 @@ def main():
         rng = np.random.default_rng(n)
         h, c = torch.from_numpy(rng.normal(0, 0.3, (2, s.layers, n, s.hidden)).astype(np.float32))
         return {"frames": torch.from_numpy(rng.integers(0, 256, (n, data.SIZE, data.SIZE, 3), np.uint8)),
-                "z": torch.from_numpy(np.resize(latents.z[training[0]], (n, s.z))),
+                "z": torch.from_numpy(np.resize(latents.z[training[0]], (n, s.z)).astype(np.float32)),
                 "keys": torch.eye(s.keys)[torch.arange(n) % s.keys], "h": h, "c": c}
 
     graphs = {"encoder": (Graph(autoencoder.encoder, models.Encoder.forward), ["frames"], ["z"]),
@@ -182,6 +183,7 @@ def main():
     low, high = np.quantile(sample, [0.001, 0.999], axis=0)
     meta = {"format": 1, **{k: facts[k] for k in ("game", "keys", "tick_ms", "ticks_per_frame")},
             "frame_ms": round(facts["tick_ms"] * facts["ticks_per_frame"], 3),
+            **{k: facts[k] for k in ("url", "shape") if k in facts},
             "z_low": rounded(low), "z_high": rounded(high), "dz_std": rounded(dynamics.dz_std, 9),
             "parameters": models.parameters(autoencoder, dynamics), "torch": torch.__version__, **told,
             "starts": start_states(latents, held_out if len(held_out) else training, dynamics, args.starts),

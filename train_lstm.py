@@ -125,7 +125,7 @@ def main():
         """z float (B, T, Z), keys float (B, T, K), restart (B, T) of the numbered episodes, on the device."""
         arrays = store.z, store.keys, store.restart
         z, keys, restart = (torch.from_numpy(np.asarray(a[episodes])).to(device) for a in arrays)
-        return z, keys.float(), restart
+        return z.float(), keys.float(), restart
 
     measured_on = load(held_out[:100])
     fits = store.z.nbytes < data.memory_bytes() / 4
@@ -134,7 +134,7 @@ def main():
     sizes = models.DynamicsSizes(store.z.shape[2], store.keys.shape[2], dropout=args.dropout)
     model = models.Dynamics(sizes).to(device)
     sample = np.sort(np.random.default_rng(0).permutation(train)[:2000])
-    dz = np.diff(store.z[sample], axis=1).reshape(-1, sizes.z)
+    dz = np.diff(store.z[sample].astype(np.float32), axis=1).reshape(-1, sizes.z)
     model.dz_mean.copy_(torch.from_numpy(dz.mean(0)))
     model.dz_std.copy_(torch.from_numpy(dz.std(0) + 1e-6))
     optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=args.weight_decay)

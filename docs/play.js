@@ -2,71 +2,86 @@
 // The screen and the keys: loads engine and model, then draws the dream at the game's pace.
 
 const ENGINE = 'vendor/onnxruntime-web/ort-wasm.js';
+const REAL = /^https?:\/\/(?!localhost|127\.)/;  // an address of the real game that others can open, too
+const SIGNS = { ArrowLeft: '←', ArrowUp: '↑', ArrowRight: '→', ArrowDown: '↓' };
+const MODIFIERS = { ctrlKey: 'Control', metaKey: 'Meta', altKey: 'Alt' };  // what an event says: how a code begins
 
 const byId = id => document.getElementById(id);
 const brush = byId('picture').getContext('2d');
 const image = brush.createImageData(96, 96);
 
-const held = new Set();    // letters held now, by keyboard or pointer
-const tapped = new Set();  // letters pressed since the last step: a short tap counts for one frame
-const buttons = new Map(); // letter: its button on the page
+const held = new Set();    // codes of the keys held now, by keyboard or pointer
+const tapped = new Set();  // codes of those pressed since the last step: a short tap counts for one frame
+const buttons = new Map(); // code: its button on the page
 let wantedStart = 0;       // number of the start state to go to before the next frame, or null
 
 // ---- keys
 
-function press(letter) {
-  held.add(letter);
-  tapped.add(letter);
-  buttons.get(letter).setAttribute('aria-pressed', 'true');
+// A key of meta.json is a letter, a digit or a KeyboardEvent's code. event.code names the place on the keyboard, so Caps
+// Lock, Shift and layouts do not matter.
+function codeOf(key) {
+  return /^[a-z]$/i.test(key) ? `Key${key.toUpperCase()}` : /^\d$/.test(key) ? `Digit${key}` : key;
 }
 
-function release(letter) {
-  held.delete(letter);
-  buttons.get(letter).setAttribute('aria-pressed', 'false');
+// What a person calls it: KeyQ is Q, ArrowLeft is ←, ShiftLeft is Shift Left.
+function nameOf(code) {
+  return SIGNS[code] ?? code.replace(/^(Key|Digit)(?=.$)/, '').replace(/([a-z])([A-Z0-9])/g, '$1 $2');
+}
+
+function press(code) {
+  held.add(code);
+  tapped.add(code);
+  buttons.get(code).setAttribute('aria-pressed', 'true');
+}
+
+function release(code) {
+  held.delete(code);
+  buttons.get(code).setAttribute('aria-pressed', 'false');
 }
 
 function releaseAll() {
-  for (const letter of buttons.keys()) release(letter);
+  for (const code of buttons.keys()) release(code);
   tapped.clear();
 }
 
-// event.code names the place on the keyboard, so Caps Lock, Shift and layouts do not matter.
-function letterOf(event) {
-  const letter = event.code.startsWith('Key') ? event.code.slice(3).toLowerCase() : '';
-  return buttons.has(letter) || letter === 'r' ? letter : null;
+// Is it a shortcut of the browser? Not with a modifier that is a key of the game.
+function isShortcut(event) {
+  const codes = [...buttons.keys()];
+  return Object.entries(MODIFIERS).some(([flag, name]) => event[flag] && !codes.some(code => code.startsWith(name)));
 }
 
 function listen() {
   addEventListener('keydown', event => {
-    const letter = letterOf(event);
-    if (!letter || event.ctrlKey || event.metaKey || event.altKey) return;
-    event.preventDefault();  // Firefox would search the page
-    if (buttons.has(letter)) { if (!event.repeat) press(letter); }
+    if (!buttons.has(event.code) && event.code !== 'KeyR' || isShortcut(event)) return;
+    event.preventDefault();  // arrows and space would scroll, Firefox would search the page
+    if (event.repeat) return;
+    if (buttons.has(event.code)) press(event.code);
     else wantedStart = 0;
   });
   addEventListener('keyup', event => {
-    const letter = letterOf(event);
-    if (buttons.has(letter)) release(letter);
+    if (!buttons.has(event.code)) return;
+    event.preventDefault();  // space would click the button that has the focus
+    release(event.code);
   });
   addEventListener('blur', releaseAll);
   document.addEventListener('visibilitychange', releaseAll);
 }
 
-function makeButton(letter) {
+function makeButton(code) {
   const button = document.createElement('button');
   button.type = 'button';
-  button.textContent = letter.toUpperCase();
-  button.setAttribute('aria-label', `Key ${letter.toUpperCase()}`);
+  button.textContent = nameOf(code);
+  button.setAttribute('aria-label', `Key ${nameOf(code)}`);
   button.addEventListener('pointerdown', event => {
     event.preventDefault();
     button.setPointerCapture(event.pointerId);  // the finger may slide off the button
-    press(letter);
+    press(code);
   });
-  button.addEventListener('lostpointercapture', () => release(letter));  // up and cancel, too
+  button.addEventListener('lostpointercapture', () => release(code));  // up and cancel, too
   button.addEventListener('contextmenu', event => event.preventDefault());  // a long touch
   byId('keys').append(button);
-  buttons.set(letter, button);
-  release(letter);
+  buttons.set(code, button);
+  release(code);
 }
 
 // ---- words
@@ -123,8 +138,8 @@ async function load(url) {
 }
 
 async function openModel(name) {
-  if (!/^[a-z0-9_-]+$/.test(name)) {
-    throw new Error(`"${name}" is no name of a model: small letters, digits, - and _ only.`);
+  if (!/^[\w-]+$/.test(name)) {
+    throw new Error(`"${name}" is no name of a model: letters, digits, - and _ only.`);
   }
   if (typeof WebAssembly !== 'object') {
     throw new Error('This browser has no WebAssembly, or it is off: allow it or try another browser.');
@@ -164,7 +179,7 @@ function nextFrame(dream) {
     wantedStart = null;
     return dream.paint();
   }
-  const keys = dream.meta.keys.map(letter => Number(held.has(letter) || tapped.has(letter)));
+  const keys = dream.meta.keys.map(codeOf).map(code => Number(held.has(code) || tapped.has(code)));
   tapped.clear();
   return dream.step(keys);
 }
@@ -192,10 +207,14 @@ async function play(dream) {
 
 async function start() {
   const dream = window.dream = await openModel(new URLSearchParams(location.search).get('model') ?? 'runner');
-  const { game, keys, starts, parameters } = dream.meta;
-  document.title = `${game}, hallucinated`;
-  keys.forEach(makeButton);
+  const { game, keys, starts, parameters, shape, url } = dream.meta;
+  document.title = byId('title').textContent = `${game}, hallucinated`;
+  if (shape) byId('picture').style.setProperty('--shape', shape[0] / shape[1]);
+  keys.map(codeOf).forEach(makeButton);
   listen();
+  byId('restart').querySelector('kbd').hidden = buttons.has('KeyR');  // then R is a key of the game
+  if (REAL.test(url)) byId('real').href = url;
+  else byId('real').hidden = game !== 'runner';
   let elsewhere = 0;
   byId('restart').onclick = () => { wantedStart = 0; };
   byId('elsewhere').onclick = () => { wantedStart = elsewhere = elsewhere % (starts.length - 1) + 1; };

@@ -1,19 +1,28 @@
-"""How fast the runner is recorded, and what it costs: the whole process tree, measured in /proc.
+"""How fast a game is recorded, and what it costs: the whole process tree, measured in /proc.
 
-Reads   games/runner.py, docs/runner
+Reads   games/<game>.py, the page it names
 Writes  episodes, as collect.py does, into a temporary folder that is removed
 
-    python tests/benchmark.py --seconds 20          # Linux only
+    python tests/benchmark.py --seconds 20                      # Linux only
+    python tests/benchmark.py --game qwop --original            # beside the way of the original, in the same run
 """
 import argparse
+import asyncio
+import base64
+import io
 import os
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+from playwright.async_api import async_playwright
+
 sys.path.insert(0, str(Path(__file__).parent.parent))
 import collect  # noqa: E402
+import policies  # noqa: E402
 import recorder  # noqa: E402
 
 TICK = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0
@@ -58,20 +67,82 @@ def workers(table):
     return [p for p, (parent, _, line) in table.items() if parent == os.getpid() and "spawn_main" in line]
 
 
+ORIGINAL = """() => { // as it drew: 96 x 96 pixels, four times as fast as by the clock
+    const canvas = document.querySelector("canvas#window1"), gl = canvas.getContext("webgl");
+    const viewport = gl.viewport.bind(gl);
+    gl.viewport = () => viewport(0, 0, 96, 96);
+    canvas.width = canvas.height = 96;
+    gl.viewport();
+    qwop.app.frame_time /= 4;
+    qwop.highScore = 0;
+}"""
+KEEP = """const getContext = HTMLCanvasElement.prototype.getContext;
+HTMLCanvasElement.prototype.getContext = function (kind, options) {
+    return getContext.call(this, kind, { ...options, preserveDrawingBuffer: true });
+};"""
+
+
+async def play_originally(page, address, game, seconds):
+    """One page in real time: keys, 25 ms of sleep, a PNG as a data URL -> number of frames, of different ones."""
+    await page.add_init_script(script=KEEP)
+    await page.add_init_script(script=game.before)
+    await page.goto(address)
+    await page.wait_for_function(game.ready)
+    await page.evaluate(f"() => {{ {game.start} }}")
+    await page.evaluate(ORIGINAL)
+    chance, down, frames, last, different = np.random.default_rng(0), set(), 0, None, 0
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for key in game.keys:
+            if (key in down) == (chance.random() < (policies.LET_GO if key in down else policies.PRESS)):
+                down ^= {key}
+                await (page.keyboard.down if key in down else page.keyboard.up)(key)
+        await asyncio.sleep(0.025)
+        png = (await page.evaluate("() => document.querySelector('canvas#window1').toDataURL()"))[22:]
+        picture = np.array(Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB"))
+        assert picture.shape == (96, 96, 3)
+        different += last is None or (picture != last).any()
+        frames, last = frames + 1, picture
+        if await page.evaluate("() => qwop.gameEnded"):
+            await page.keyboard.press("r")
+    return frames, different
+
+
+async def record_originally(game, seconds):
+    """The original's way: two pages of one browser at the same time -> frames/s, share of pictures that differ from
+    the one before."""
+    server = recorder.Server(game.serve)
+    async with async_playwright() as playwright:
+        path = recorder.find_browser(playwright)
+        flags = [*recorder.FLAGS, *recorder.BACKENDS["swiftshader"], "--no-sandbox"]
+        browser = await playwright.chromium.launch(executable_path=path, args=flags)
+        pages = [await (await browser.new_context()).new_page() for _ in range(2)]
+        address = game.url if "://" in game.url else f"{server.address}/{game.url}"
+        counts = await asyncio.gather(*(play_originally(page, address, game, seconds) for page in pages))
+        await browser.close()
+    frames, different = np.sum(counts, axis=0)
+    return frames / seconds, different / frames
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--game", default="runner", help="runner, qwop, or the path of a description")
     parser.add_argument("--seconds", type=float, default=20, help="how long to measure after the warm-up")
+    parser.add_argument("--original", action="store_true", help="qwop: also the way of the original, in real time")
     recorder.add_arguments(parser)
     args = parser.parse_args()
     if not Path("/proc/self/smaps_rollup").exists():
         raise SystemExit("benchmark.py reads /proc: it needs Linux")
 
+    game = recorder.load_game(args.game, args.url)
+    policy = recorder.make_policy(game, args)
     folder = tempfile.TemporaryDirectory()
-    episodes = recorder.record(recorder.load_game("runner"), range(10 ** 4), args.seed, args.frames,
-                               args.ticks_per_frame, args.workers, collect.Save(Path(folder.name)))
-    peaks, warm_up, frames, looked = {}, 2 * args.workers, 0, 0
-    for kind, _ in episodes:
+    episodes = recorder.record(game, policy, range(10 ** 4), args, collect.Save(Path(folder.name)))
+    peaks, warm_up, frames, looked, browser = {}, 2 * args.workers, 0, 0, None
+    for kind, value in episodes:
+        if kind == "browser":
+            browser = value["browser"]
         if kind != "episode":
             continue
         now = time.monotonic()
@@ -90,12 +161,16 @@ def main():
     seconds, cpu = now - start, spent() - cpu
     episodes.close()
     folder.cleanup()
-    print(f"{args.workers} workers on {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
-          f"{args.ticks_per_frame} ticks a frame")
+    print(f"{game.name}, {policy.name} keys, {args.ticks_per_frame} ticks a frame, {args.workers} workers on "
+          f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {browser}")
     print(f"frames/s        {frames / seconds:8.1f}   over {seconds:.1f} s after the warm-up")
     print(f"CPU ms/frame    {1000 * cpu / frames:8.2f}   of all processes")
     for n, (rss, pss) in enumerate(peaks.values()):
         print(f"memory MB       {pss:8.0f}   at most, PSS of worker {n} and its browser; RSS sum {rss:.0f}")
+    if args.original:
+        theirs, different = asyncio.run(record_originally(game, args.seconds))
+        print(f"the original's  {theirs:8.1f}   frames/s, {100 * different:.0f}% of them unlike the one before; "
+              f"ours is {frames / seconds / theirs:.1f} times as fast")
 
 
 if __name__ == "__main__":

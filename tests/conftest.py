@@ -1,4 +1,5 @@
 """What several tests share: a browser, and a model folder that export.py made from random weights."""
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ sys.path.insert(0, str(ROOT))
 import data  # noqa: E402
 import models  # noqa: E402
 import recorder  # noqa: E402
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job, and its children, would ignore Ctrl-C
 
 
 def run(script, *args, **options):

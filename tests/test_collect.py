@@ -17,11 +17,12 @@ from conftest import ROOT, run
 from PIL import Image
 
 import data
+import policies
 import recorder
 
 EPISODES, FRAMES = 6, 80
-SIZES = ["--episodes", EPISODES, "--frames", FRAMES, "--seed", 3]
-BAR = re.compile(r"%\||frames \[")  # how a progress bar's line is known
+SIZES = ["--policy", "random", "--episodes", EPISODES, "--frames", FRAMES, "--seed", 3]
+BAR = re.compile(r"%\||(frames|patterns) \[")  # how a progress bar's line is known
 PATIENCE = 10  # seconds that what a stopped run leaves behind may take to end
 
 PAGE = """<canvas id="canvas" width="200" height="100"></canvas>
@@ -43,9 +44,9 @@ def collect(folder, *args, workers=2, **options):
     return subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=120, **options)
 
 
-def episodes(folder):
+def episodes(folder, game="runner"):
     """The bytes of every recorded episode by file name."""
-    return {path.name: path.read_bytes() for path in sorted((folder / "runner" / "frames").glob("*.npz"))}
+    return {path.name: path.read_bytes() for path in sorted((folder / game / "frames").glob("*.npz"))}
 
 
 def complaint(result):
@@ -79,19 +80,21 @@ def copy(recorded, tmp_path):
 def test_the_files_keep_the_contract(recorded):
     folder = recorded / "runner" / "frames"
     assert sorted(path.name for path in folder.iterdir()) == [
-        "clip.gif", "contact_sheet.png", *(f"episode_00000{n}.npz" for n in range(EPISODES)), "meta.json"]
+        "clip.gif", "contact_sheet.png", *(f"episode_00000{n}.npz" for n in range(EPISODES)), "keys.json", "meta.json"]
     for n, path in data.episode_files(folder).items():
         with np.load(path) as archive:
             arrays = dict(archive)
         assert {name: (a.dtype.name, a.shape) for name, a in arrays.items()} == {
             "frames": ("uint8", (FRAMES, 96, 96, 3)), "keys": ("uint8", (FRAMES, 4)),
-            "restart": ("bool", (FRAMES,)), "pose": ("float32", (FRAMES, 12, 3)),
+            "restart": ("bool", (FRAMES,)), "over": ("bool", (FRAMES,)), "pose": ("float32", (FRAMES, 12, 3)),
             "score": ("float32", (FRAMES,))}
-        assert (arrays["keys"] == data.random_keys(FRAMES, 4, 3, n)).all()
+        assert (arrays["over"][:-1] == arrays["restart"][1:]).all()
+        assert (arrays["keys"] == policies.random_keys(FRAMES, 4, np.random.default_rng([3, n]))).all()
         assert np.isfinite(arrays["pose"]).all() and (np.ptp(arrays["frames"], axis=(1, 2, 3)) > 100).all()
     meta = data.read_json(folder / "meta.json")
-    assert meta.pop("browser").split(".")[0].isdigit()
-    assert meta == {"game": "runner", "url": "runner/index.html", "keys": list("qwop"), "tick_ms": 1000 / 30,
+    assert meta.pop("browser").startswith("Chromium ")
+    assert meta == {"game": "runner", "url": "runner/index.html", "shape": [640, 400],
+                    "keys": list("qwop"), "tick_ms": 1000 / 30,
                     "ticks_per_frame": 3, "frames": FRAMES, "seed": 3, "viewport": [96, 96],
                     "version": recorder.VERSION,
                     "policy": {"name": "random", "press": 0.10, "let_go": 0.22}}
@@ -261,7 +264,7 @@ def test_collect_itself_sets_a_truncated_episode_aside(copy, recorded):
 
 
 GOOD = {"frames": np.zeros((5, 96, 96, 3), np.uint8), "keys": np.zeros((5, 4), np.uint8),
-        "restart": np.zeros(5, bool), "pose": np.zeros((5, 12, 3), np.float32),
+        "restart": np.zeros(5, bool), "over": np.zeros(5, bool), "pose": np.zeros((5, 12, 3), np.float32),
         "score": np.zeros(5, np.float32)}
 
 
@@ -275,6 +278,7 @@ GOOD = {"frames": np.zeros((5, 96, 96, 3), np.uint8), "keys": np.zeros((5, 4), n
     ({"keys": np.zeros((6, 4), np.uint8)}, "'keys' is uint8 (6, 4)"),
     ({"keys": np.zeros(5, np.uint8)}, "'keys' is uint8 (5,)"),
     ({"restart": np.zeros(5, np.uint8)}, "'restart' is uint8"),
+    ({"over": np.zeros(4, bool)}, "'over' is bool (4,)"),
     ({"keys": np.array([{}] * 5)}, "damaged or not an .npz file"),
     ({"pose": np.zeros((5, 36), np.float32)}, "'pose' is float32 (5, 36)"),
     ({"score": np.zeros(5)}, "'score' is float64")])
@@ -355,7 +359,7 @@ def test_a_small_game_of_ones_own_is_recorded(tmp_path):
     result = play(game(tmp_path))
     assert result.returncode == 0, result.stderr
     episode = data.load_episode(tmp_path / "data/toy/frames/episode_000000.npz", tuple(GOOD))
-    assert set(episode) == {"frames", "keys", "restart"}
+    assert set(episode) == {"frames", "keys", "restart", "over"}
     assert episode["restart"].tolist() == [True] + [False] * 5
     dark = (episode["frames"] < 128).all(-1)  # the square, no trail; white where it is transparent
     assert (episode["frames"][:, 0] == 255).all() and (np.abs(dark.mean((1, 2)) - 0.02) < 0.005).all()

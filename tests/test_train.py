@@ -108,15 +108,6 @@ def test_psnr_and_ssim():
     assert report.ssim(a[::-1], a) < 0.1
 
 
-def test_random_keys_are_held_as_long_as_the_originals():
-    keys = data.random_keys(20_000, 4, 0, 1).astype(int)
-    assert np.array_equal(keys, data.random_keys(20_000, 4, 0, 1))
-    assert not np.array_equal(keys, data.random_keys(20_000, 4, 0, 2))
-    up, down = keys[:-1] == 0, keys[:-1] == 1
-    assert (keys[1:][up] == 1).mean() == pytest.approx(0.10, abs=0.01)
-    assert (keys[1:][down] == 0).mean() == pytest.approx(0.22, abs=0.01)
-
-
 # ------------------------------------------------------------------------------------------------------- the chain
 
 TRAIN_AE = ("train_ae.py", "--restart-epochs", 2, "--pixel-epochs", 1, "--batch", 64, "--run", 16)

@@ -1,0 +1,255 @@
+"""Which keys are pressed, key lists as text, and latents at half the size."""
+import json
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, run
+
+import data
+import models
+import policies
+
+GAITS = policies.load_gaits(ROOT / "games/qwop_gaits.json")
+
+
+@dataclass
+class Game:
+    """As much of a game as key lists want."""
+    name: str = "toy"
+    keys: list = field(default_factory=lambda: list("qwop"))
+
+
+def policy(name, **said):
+    return policies.Policy(**{"name": name, "keys": 4, "frames": 200, "ticks_per_frame": 3, "seed": 0, "gaits": GAITS,
+                              **said})
+
+
+# --------------------------------------------------------------------------------------------------------- keys
+
+def test_random_keys_are_held_as_long_as_the_originals():
+    keys = policies.random_keys(20_000, 4, np.random.default_rng(0)).astype(int)
+    up, down = keys[:-1] == 0, keys[:-1] == 1
+    assert keys.shape == (20_000, 4) and policies.random_keys(5, 2, np.random.default_rng(0)).dtype == np.uint8
+    assert (keys[1:][up] == 1).mean() == pytest.approx(0.10, abs=0.01)
+    assert (keys[1:][down] == 0).mean() == pytest.approx(0.22, abs=0.01)
+    assert keys.mean(0) == pytest.approx([0.31] * 4, abs=0.03)
+    assert np.abs(np.corrcoef(keys.T) - np.eye(4)).max() < 0.05  # each key on its own
+
+
+def test_a_gait_holds_each_key_in_its_part_of_the_period():
+    gait = {"period": 30, "on": [[0.95, 0.45], [0.45, 0.95], [0.75, 0.15], [0.4, 0.4]]}
+    keys = policies.gait_keys(gait, 20, 3)  # ten frames a period
+    assert ["".join(map(str, column)) for column in keys.T] == [
+        2 * "1111100000", 2 * "0000011111", 2 * "1100000011", 2 * "0000000000"]
+    shifted = policies.gait_keys(gait, 20, 3, drift=0.1)
+    assert (shifted[:-1] == keys[1:]).all()
+    wavers = policies.gait_keys(gait, 20, 3, np.r_[np.zeros(10), np.full(10, 0.1)])
+    assert (wavers[:10] == keys[:10]).all() and (wavers[10:] == shifted[10:]).all()
+
+
+def held_in_ticks(gait, ticks, ticks_per_frame):
+    """The keys that hold in each tick of a life: keys[t] from frame t to the next, none before the first frame."""
+    keys = policies.gait_keys(gait, -(-ticks // ticks_per_frame), ticks_per_frame)
+    return np.vstack([np.zeros_like(keys[:1]), keys]).repeat(ticks_per_frame, 0)[:ticks]
+
+
+def test_a_gait_is_the_same_at_one_and_at_three_ticks_a_frame():
+    for gait in GAITS[:20]:
+        differ = np.flatnonzero((held_in_ticks(gait, 900, 1) != held_in_ticks(gait, 900, 3)).any(1))
+        assert differ.tolist() == []
+
+
+@pytest.mark.parametrize("name", policies.POLICIES)
+def test_a_policy_says_the_same_again_and_something_else_for_others(name):
+    plays = [policy(name)(n) for n in range(30)]
+    for n, (keys, skip) in enumerate(plays):
+        again, same_skip = policy(name)(n)
+        assert skip == same_skip >= 0 and (keys == again).all()
+        assert keys.dtype == np.uint8 and keys.shape == (skip + 200, 4) and keys.max() <= 1
+    assert len({keys.tobytes() for keys, _ in plays}) == 30
+    assert (policy(name, seed=1)(0)[0][:200] != plays[0][0][:200]).any()
+    skips = [skip for _, skip in plays]
+    assert min(skips) == 0 if name != "gait" else len(set(skips)) > 25
+    assert (max(skips) > 0) == (name != "random")
+
+
+def test_mix_is_of_both_and_windows_lie_all_over_the_track():
+    skips = np.array([policy("mix")(n)[1] for n in range(300)])
+    assert 0.3 < (skips == 0).mean() < 0.5
+    part = skips[skips > 0] / max(gait["frames"] for gait in GAITS)
+    assert part.min() < 0.05 and part.max() > 0.8 and len(np.unique((part * 5).astype(int))) >= 4
+
+
+def test_a_gait_is_clean_up_to_its_window_or_spoiled_from_the_start():
+    clean = 0
+    for n in range(60):
+        keys, skip = policy("gait", frames=100)(n)
+        pure = [policies.gait_keys(gait, len(keys), 3) for gait in GAITS]
+        match = max((one == keys).all(1).argmin() if (one != keys).any() else len(keys) for one in pure)
+        clean += match >= skip
+    assert 45 < clean < 60
+
+
+@pytest.mark.parametrize("ticks, frames", [(1, 50), (2, 50), (8, 50), (3, 2), (3, 3000)])
+def test_policies_fit_other_lengths(ticks, frames):
+    for n in range(10):
+        keys, skip = policy("mix", ticks_per_frame=ticks, frames=frames)(n)
+        assert keys.shape == (skip + frames, 4)
+        assert skip * ticks < 3 * max(gait["frames"] for gait in GAITS)
+
+
+def test_given_keys_are_played_as_they_are():
+    mine = np.ones((7, 4), np.uint8), 3
+    given = policy("random", lists={1: mine})
+    assert given(1) is mine and (given(0)[0] == policy("random")(0)[0]).all()
+
+
+# ---------------------------------------------------------------------------------------------------- key lists
+
+@pytest.mark.parametrize("count", range(1, 10))
+def test_keys_become_text_and_back(count):
+    keys = np.random.default_rng(count).integers(0, 2, (50, count)).astype(np.uint8)
+    text = policies.to_text(keys)
+    back = policies.from_text(text, count)
+    assert len(text) == 50 * -(-count // 4) and back.dtype == np.uint8 and (back == keys).all()
+    assert (policies.from_text(text.upper(), count) == keys).all()
+
+
+def test_text_is_bits_in_the_order_of_the_keys():
+    assert policies.to_text(np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 1]])) == "12c"
+    assert policies.to_text(np.array([[0, 0, 0, 0, 1]])) == "10"
+
+
+@pytest.mark.parametrize("text, count, told", [
+    ("", 4, "hexadecimal"), ("0g", 4, "hexadecimal"), ("0 1", 4, "hexadecimal"), ("0x1", 4, "hexadecimal"),
+    (None, 4, "hexadecimal"), (12, 4, "hexadecimal"), (["1"], 4, "hexadecimal"), ("٣", 4, "hexadecimal"),
+    ("012", 5, "2 hexadecimal"), ("8", 3, "more than the game's 3 keys"), ("20", 5, "more than the game's 5 keys")])
+def test_text_that_is_no_keys_is_refused(text, count, told):
+    with pytest.raises(ValueError, match=told):
+        policies.from_text(text, count)
+
+
+def test_lists_are_saved_and_loaded(tmp_path):
+    path, chance = tmp_path / "keys.json", np.random.default_rng(0)
+    lists = [(policies.random_keys(20 + skip, 4, chance), skip) for skip in (0, 5, 300)]
+    policies.save_lists(path, Game(), 3, lists)
+    loaded = policies.load_lists(path, Game(), 3, 20)
+    assert [(keys.tolist(), skip) for keys, skip in loaded] == [(keys.tolist(), skip) for keys, skip in lists]
+    said = json.loads(path.read_text())
+    assert (said["game"], said["keys"], said["ticks_per_frame"]) == ("toy", list("qwop"), 3)
+    assert [path.name for path in tmp_path.iterdir()] == ["keys.json"]
+
+
+@pytest.mark.parametrize("length, skip, starts", [(20, 0, [0]), (21, 0, [0, 1]), (40, 0, [0, 20]), (50, 0, [0, 20, 30]),
+                                                  (50, 7, [7, 27, 30]), (27, 7, [7])])
+def test_a_long_list_gives_windows_that_end_with_it(tmp_path, length, skip, starts):
+    keys = policies.random_keys(length, 4, np.random.default_rng(0))
+    policies.save_lists(tmp_path / "keys.json", Game(), 3, [(keys, skip)])
+    windows = policies.load_lists(tmp_path / "keys.json", Game(), 3, 20)
+    assert [start for _, start in windows] == starts
+    assert all((part == keys[:start + 20]).all() for part, start in windows)
+
+
+LIST = {"game": "toy", "keys": list("qwop"), "ticks_per_frame": 3, "episodes": [{"skip": 0, "keys": "0123456789"}]}
+
+
+@pytest.mark.parametrize("said, told", [
+    ("{", "Expecting"), ("", "Expecting"), ("\udcff", "decode"), ([], "list indices"), (None, "NoneType"),
+    ({"game": "runner"}, "game is runner, not toy"), ({"game": None}, "game is None"),
+    ({"keys": list("qwo")}, "keys is ['q', 'w', 'o'], not"), ({"ticks_per_frame": 4}, "ticks_per_frame is 4, not 3"),
+    ({"episodes": []}, "no episodes"), ({"episodes": 7}, "not iterable"), ({"episodes": "0123456789"}, "indices"),
+    ({"episodes": [{}]}, "no 'keys' in it"), ({"episodes": [None]}, "NoneType"),
+    ({"episodes": [{"keys": "012345678x"}]}, "hexadecimal"),
+    ({"episodes": [{"keys": "0" * 10, "skip": -1}]}, "skip of episode 0 is -1"),
+    ({"episodes": [{"keys": "0" * 10, "skip": 0.5}]}, "skip of episode 0 is 0.5"),
+    ({"episodes": [{"keys": "0" * 10, "skip": None}]}, "skip of episode 0 is None"),
+    ({"episodes": [{"keys": "0" * 20}, {"keys": "0" * 10, "skip": 1}]}, "episode 1 has 9 frames to record, --frames")])
+def test_a_list_that_does_not_fit_is_one_line(tmp_path, said, told):
+    path = tmp_path / "keys.json"
+    if isinstance(said, str):
+        path.write_text(said, errors="surrogateescape")
+    else:
+        path.write_text(json.dumps(LIST | said if said else said))
+    with pytest.raises(SystemExit) as caught:
+        policies.load_lists(path, Game(), 3, 10)
+    line = str(caught.value)
+    assert line.startswith(f"{path} is no key list for this recording: ") and told in line and "\n" not in line
+
+
+def test_a_list_that_is_not_there_is_one_line(tmp_path):
+    for path in (tmp_path / "none.json", tmp_path):
+        with pytest.raises(SystemExit, match="is no key list for this recording"):
+            policies.load_lists(path, Game(), 3, 10)
+
+
+def test_gaits_of_a_game_that_has_none():
+    assert policies.load_gaits(Path("nowhere.json")) == []
+
+
+def test_the_shipped_gaits_are_what_the_policies_read():
+    said = json.loads((ROOT / "games/qwop_gaits.json").read_text())
+    assert said["game"] == "qwop" and said["gaits"] == GAITS and len(GAITS) > 20
+    for gait in GAITS:
+        on = np.array(gait["on"])
+        assert on.shape == (4, 2) and on.min() >= 0 and on.max() <= 1 and gait["period"] > 3 and gait["frames"] > 0
+
+
+# ------------------------------------------------------------------------------------------------------ latents
+
+META = {"game": "toy", "frames": 6, "keys": list("qwop")}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_latents_keep_what_is_put_while_memory_is_given_back(tmp_path, dtype):
+    folder, chance = tmp_path / "latents", np.random.default_rng(0)
+    store = data.Latents.create(folder, 2300, 6, 16, 4, META, np.dtype(dtype))
+    z = chance.normal(size=(2300, 6, 16)).astype(dtype)
+    keys, restart = chance.integers(0, 2, (2300, 6, 4)), chance.random((2300, 6)) < 0.1
+    for n in range(2300):  # pages are given back after 1000 and 2000
+        if n != 17:
+            store.put(n, z[n], keys[n], restart[n])
+    again = data.Latents(folder)
+    there = np.flatnonzero(again.done)
+    assert again.z.dtype == dtype and there.tolist() == [n for n in range(2300) if n != 17]
+    for name, value in (("z", z), ("keys", keys), ("restart", restart)):
+        assert (getattr(again, name)[there] == value[there]).all(), name
+    larger = data.Latents.create(folder, 2400, 6, 16, 4, META, np.dtype(dtype))
+    assert len(larger.done) == 2400 and larger.done.sum() == 2299 and (larger.z[2299] == z[2299]).all()
+
+
+def test_half_as_many_bytes_and_almost_the_same_numbers(tmp_path):
+    z = np.random.default_rng(0).normal(size=(6, 16)).astype(np.float32)
+    stores = [data.Latents.create(tmp_path / name, 50, 6, 16, 4, META, np.dtype(name))
+              for name in ("float32", "float16")]
+    for store in stores:
+        store.put(0, z, 0, False)
+    assert np.abs(stores[1].z[0] / z - 1).max() < 5e-4
+    size = [(tmp_path / name / "z.npy").stat().st_size for name in ("float32", "float16")]
+    assert size[1] == pytest.approx(size[0] / 2, rel=0.02)
+
+
+def test_encode_writes_float16_when_asked_and_does_not_mix(toy_data, tmp_path):
+    folder = tmp_path / "runner"
+    (folder / "frames").mkdir(parents=True)
+    shutil.copy(toy_data / "runner" / "ae.pt", folder)
+    chance = np.random.default_rng(0)
+    frames = chance.integers(0, 256, (2, 6, 96, 96, 3), np.uint8)
+    for n in range(2):
+        data.save_episode(data.episode_path(folder / "frames", n),
+                          {"frames": frames[n], "keys": np.zeros((6, 4), np.uint8), "restart": np.arange(6) == 0})
+    data.write_json(folder / "frames" / "meta.json", META | {"game": "runner"})
+    result = run("encode.py", "--data", tmp_path, "--dtype", "float16", "--device", "cpu")
+    assert result.returncode == 0, result.stderr
+    encoder = models.load(folder / "ae.pt", models.Autoencoder)[0].encoder
+    latents = data.Latents(folder / "latents")
+    with torch.no_grad():
+        z = np.stack([encoder(torch.from_numpy(part)) for part in frames])
+    assert latents.z.dtype == np.float16 and latents.done.all()
+    np.testing.assert_allclose(latents.z, z, atol=1e-3, rtol=1e-3)
+    result = run("encode.py", "--data", tmp_path, "--device", "cpu")
+    assert result.returncode == 1 and "holds float16, not float32" in result.stderr.splitlines()[-1]
+    assert result.stderr.count("\n") == 1 and data.Latents(folder / "latents").done.all()

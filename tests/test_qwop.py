@@ -1,0 +1,547 @@
+"""games/qwop.py without the real game: collect.py and search_gaits.py, as a user runs them, on tests/standin, a page
+with the same hooks around a runner of our own."""
+import base64
+import dataclasses
+import io
+import json
+import os
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import benchmark
+import numpy as np
+import pytest
+from conftest import ROOT, run
+from PIL import Image
+from test_collect import collect, complaint, episodes, family, left_over
+
+import data
+import policies
+import recorder
+import report
+
+STANDIN = ROOT / "tests" / "standin" / "Athletics.html"
+GAME = ["--game", "qwop", "--url", STANDIN]
+EPISODES, FRAMES = 4, 200
+SIZES = [*GAME, "--policy", "random", "--episodes", EPISODES, "--frames", FRAMES, "--seed", 1]
+SMALL = [*GAME, "--policy", "random", "--episodes", 1, "--frames", 40]
+PARTS = ["torso", "head", "leftArm", "leftForearm", "leftThigh", "leftCalf", "leftFoot",
+         "rightArm", "rightForearm", "rightThigh", "rightCalf", "rightFoot"]
+ARRAYS = ("frames", "keys", "restart", "pose", "score")
+
+# The stand-in as nobody records it: its own clock stands, its own functions play -> what should be recorded.
+DRIVE = """([keys, ticks, shots, parts, restart]) => {
+  window.qwop = game;
+  const life = { pose: [], score: [], restart: [], pictures: [] };
+  const hold = (row) => row.forEach((down, k) => document.dispatchEvent(
+    new KeyboardEvent(down ? "keydown" : "keyup", { keyCode: "QWOP".charCodeAt(k) })));
+  hold([0, 0, 0, 0]);
+  game.firstClick = true;
+  game.star = 0;
+  for (let t = 0; t < keys.length; t++) {
+    life.restart.push(t === 0 || game.gameEnded);
+    if (life.restart[t]) (0, eval)(restart);
+    if (t) hold(keys[t - 1]);
+    for (let i = 0; i < ticks; i++) game.update();
+    life.pose.push(parts.map((part) => [game[part].body.x, game[part].body.y, game[part].body.angle]));
+    life.score.push(game.score);
+    if (shots.includes(t)) {
+      draw();
+      life.pictures.push(document.querySelector("canvas").toDataURL("image/png"));
+    }
+  }
+  return life;
+}"""
+
+
+@pytest.fixture(scope="module")
+def chromium(browser):
+    """What recorder.py wants of Playwright: the one that the fixture `browser` has started."""
+    return SimpleNamespace(chromium=browser.browser_type)
+
+
+@pytest.fixture(scope="module")
+def drive(chromium):
+    """drive(keys, ticks per frame, frames to draw) -> pose, score, restart, pictures (N, 400, 640, 3)."""
+    browser, _ = recorder.launch_webgl(chromium)
+    page = browser.new_page()
+    page.add_init_script(script="window.requestAnimationFrame = () => 0;")
+    page.goto(STANDIN.as_uri())
+    restart = recorder.load_game("qwop").restart
+
+    def drive(keys, ticks=3, shots=()):
+        life = page.evaluate(DRIVE, [keys.tolist(), ticks, [*map(int, shots)], PARTS, restart])
+        pngs = [io.BytesIO(base64.b64decode(url.partition(",")[2])) for url in life["pictures"]]
+        return SimpleNamespace(pose=np.float32(life["pose"]), score=np.float32(life["score"]),
+                               restart=np.array(life["restart"]),
+                               pictures=[np.array(Image.open(png).convert("RGB")) for png in pngs])
+
+    yield drive
+    browser.close()
+
+
+@pytest.fixture(scope="module")
+def pages():
+    """Address of a server of the stand-in, for pages with a query."""
+    server = recorder.Server(str(STANDIN.parent))
+    yield f"{server.address}/{STANDIN.name}"
+    server.http.shutdown()
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """A data folder with four episodes, recorded by two workers. Tests copy it to change it."""
+    folder = tmp_path_factory.mktemp("recorded")
+    result = collect(folder, *SIZES)
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
+@pytest.fixture
+def copy(recorded, tmp_path):
+    """A copy of `recorded` that a test may spoil -> the data folder."""
+    shutil.copytree(recorded, tmp_path / "data")
+    return tmp_path / "data"
+
+
+@pytest.fixture(scope="module")
+def player(chromium):
+    """A Recorder with a 13th body in the pose: ticks of this life, restarts of this page, 0."""
+    game = recorder.load_game("qwop", str(STANDIN))
+    game = dataclasses.replace(game, pose=f"[...({game.pose}), qwop.scoreTime * 30, qwop.restarts, 0]")
+    player = recorder.Recorder(chromium, game, 1)
+    yield player
+    player.close()
+
+
+def same_bytes(one, other):
+    """Do two data folders hold the same episodes? (Without pytest's words on where 400 KB differ.)"""
+    return episodes(one, "qwop") == episodes(other, "qwop")
+
+
+def frames_folder(folder, game="qwop"):
+    return folder / game / "frames"
+
+
+def area_mean(picture, size=96):
+    """A picture (h, w, 3) -> (size, size, 3) uint8, each pixel the exact mean of the area it covers."""
+    def weights(n):
+        edge, pixel = np.arange(size + 1) * n / size, np.arange(n)
+        overlap = np.minimum(edge[1:, None], pixel + 1) - np.maximum(edge[:-1, None], pixel)
+        return np.clip(overlap, 0, None) * size / n
+    rows = np.tensordot(weights(picture.shape[0]), picture, 1)  # (96, w, 3)
+    return np.round(weights(picture.shape[1]) @ rows).astype(np.uint8)
+
+
+# -------------------------------------------------------------------------------------------- what is written
+
+def test_the_files_keep_the_contract(recorded):
+    folder = frames_folder(recorded)
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "clip.gif", "contact_sheet.png", *(f"episode_00000{n}.npz" for n in range(EPISODES)), "keys.json", "meta.json"]
+    policy = policies.Policy("random", 4, FRAMES, 3, 1, [])
+    for n, path in data.episode_files(folder).items():
+        with np.load(path) as archive:
+            arrays = dict(archive)
+        assert {name: (a.dtype.name, a.shape) for name, a in arrays.items()} == {
+            "frames": ("uint8", (FRAMES, 96, 96, 3)), "keys": ("uint8", (FRAMES, 4)), "restart": ("bool", (FRAMES,)),
+            "over": ("bool", (FRAMES,)), "pose": ("float32", (FRAMES, 12, 3)), "score": ("float32", (FRAMES,))}
+        assert (arrays["over"][:-1] == arrays["restart"][1:]).all()
+        assert (arrays["keys"] == policy(n)[0]).all()
+    meta = data.read_json(folder / "meta.json")
+    assert meta.pop("browser").startswith("Chromium ")
+    assert meta == {"game": "qwop", "url": "https://www.foddy.net/Athletics.html", "shape": [640, 400],
+                    "keys": list("qwop"), "tick_ms": 1000 / 30,
+                    "ticks_per_frame": 3, "frames": FRAMES, "seed": 1, "viewport": [192, 192],
+                    "version": recorder.VERSION, "policy": {"name": "random", "press": 0.10, "let_go": 0.22}}
+    said = data.read_json(folder / "keys.json")
+    assert [len(episode["keys"]) for episode in said.pop("episodes")] == [FRAMES] * EPISODES
+    assert said == {"game": "qwop", "keys": list("qwop"), "ticks_per_frame": 3}
+
+
+def test_every_frame_is_the_game_that_was_played(recorded, drive):
+    falls = 0
+    for _, e in data.load_episodes(frames_folder(recorded), ARRAYS):
+        truth = drive(e["keys"])
+        assert (e["pose"] == truth.pose).all() and (e["score"] == truth.score).all()
+        assert (e["restart"] == truth.restart).all() and e["restart"][0]
+        assert np.abs(e["score"][e["restart"]] - 0.3).max() < 0.11
+        falls += e["restart"][1:].sum()
+    assert falls > 5
+
+
+# Decibels measured: 27.2, 35.7, 40.2, 42.1, in llvmpipe and SwiftShader alike; upside down or mirrored: under 14.
+@pytest.mark.parametrize("supersample, least", [(1, 25), (2, 32), (3, 35), (4, 36)])
+def test_frames_show_the_scene(recorded, chromium, drive, supersample, least):
+    episode, shots = data.load_episode(data.episode_path(frames_folder(recorded), 0)), [1, 30, 31, 32, 63, 64, 118]
+    keys, frames = episode["keys"][:120], episode["frames"]
+    if supersample != 2:
+        player = recorder.Recorder(chromium, recorder.load_game("qwop", str(STANDIN)), supersample)
+        frames = player.play(keys, 3)["frames"]
+        player.close()
+    moved = 0
+    for t, picture in zip(shots, drive(keys, 3, shots).pictures):
+        truth = area_mean(picture)
+        right, *near = (report.psnr(frames[at], truth) for at in (t, t - 1, t + 1))
+        wrong = [report.psnr(frame, truth) for frame in
+                 (frames[t, ::-1], frames[t, :, ::-1], frames[t, :, :, ::-1])]
+        assert right > least and right > max(near) - 1 and max(wrong) < 20
+        moved += right > max(near) + 2
+    assert moved >= 3
+
+
+@pytest.mark.parametrize("ticks", [1, 2, 3, 8])
+def test_a_frame_is_an_exact_number_of_ticks(player, drive, ticks):
+    keys = np.tile(np.eye(4, dtype=np.uint8)[[0, 0, 0, 1, 1, 3]], (100, 1))  # nothing that makes it fall
+    e = player.play(keys, ticks)
+    counted, restarts = e["pose"][:, 12, 0], e["pose"][:, 12, 1]
+    assert np.abs(counted - (1 + ticks * np.arange(1, 601))).max() < 0.01 and np.ptp(restarts) == 0
+    assert (e["pose"][:, :12] == drive(keys, ticks).pose).all() and e["restart"].sum() == 1
+    again = player.play(keys, ticks)
+    assert (again["pose"][:, :12] == e["pose"][:, :12]).all() and (again["frames"] == e["frames"]).all()
+
+
+@pytest.mark.parametrize("skip", [1, 45, 130])
+def test_a_window_is_the_part_of_the_life_it_says(player, skip):
+    keys = policies.Policy("random", 4, 200, 3, 5, [])(0)[0]
+    whole, window = player.play(keys, 3), player.play(keys, 3, skip)
+    assert not whole["restart"][skip] and whole["restart"][1:].any()
+    for name in ("frames", "keys", "restart", "over", "score"):
+        assert (window[name] == whole[name][skip:]).all(), name
+    assert (window["pose"][:, :12] == whole["pose"][skip:, :12]).all()
+
+
+def test_the_same_seed_gives_the_same_bytes_with_one_worker_and_with_two(recorded, tmp_path):
+    assert collect(tmp_path, *SIZES, workers=1).returncode == 0
+    assert same_bytes(tmp_path, recorded)
+    assert len(set(episodes(recorded, "qwop").values())) == EPISODES
+    assert (frames_folder(tmp_path) / "keys.json").read_bytes() == (frames_folder(recorded) / "keys.json").read_bytes()
+
+
+# ------------------------------------------------------------------------------------------ policies and key lists
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+    """A data folder with ten short episodes of the default policy: mix, as there are gaits."""
+    folder = tmp_path_factory.mktemp("mixed")
+    result = collect(folder, *GAME, "--episodes", 10, "--frames", 40)
+    assert result.returncode == 0 and "(mix keys)" in result.stdout, result.stderr
+    return folder
+
+
+def test_windows_of_gaits_begin_within_a_life(mixed, drive):
+    lists = policies.load_lists(frames_folder(mixed) / "keys.json", recorder.load_game("qwop"), 3, 40)
+    policy = policies.Policy("mix", 4, 40, 3, 0, policies.load_gaits(ROOT / "games/qwop_gaits.json"))
+    within = 0
+    for n, e in data.load_episodes(frames_folder(mixed), ARRAYS):
+        keys, skip = lists[n]
+        assert (keys == policy(n)[0]).all() and skip == policy(n)[1] and (e["keys"] == keys[skip:]).all()
+        truth = drive(keys)
+        assert (e["pose"] == truth.pose[skip:]).all() and (e["restart"] == truth.restart[skip:]).all()
+        within += skip > 0 and not e["restart"][0]
+    assert 2 < within < 10
+    meta = data.read_json(frames_folder(mixed) / "meta.json")
+    assert set(meta["policy"]) == {"name", "press", "let_go", "gaits"}
+
+
+def test_gaits_are_windows_too(tmp_path):
+    result = collect(tmp_path, *GAME, "--policy", "gait", "--episodes", 3, "--frames", 40)
+    assert result.returncode == 0 and "(gait keys)" in result.stdout, result.stderr
+    said = data.read_json(frames_folder(tmp_path) / "keys.json")["episodes"]
+    assert max(episode["skip"] for episode in said) > 0
+    assert set(data.read_json(frames_folder(tmp_path) / "meta.json")["policy"]) == {"name", "gaits"}
+
+
+def test_a_game_without_gaits_has_no_mix(tmp_path):
+    shutil.copy(ROOT / "games/qwop.py", tmp_path / "toy.py")
+    line = complaint(collect(tmp_path / "data", "--game", tmp_path / "toy.py", "--url", STANDIN, "--policy", "mix"))
+    assert "toy has no gaits" in line and "search_gaits.py --game" in line and "--policy random" in line
+
+
+def write_list(path, *texts, **changed):
+    """Write a key list by hand. texts: digits of an episode, or a dict."""
+    said = [text if isinstance(text, dict) else {"keys": text} for text in texts]
+    path.write_text(json.dumps({"game": "qwop", "keys": list("qwop"), "ticks_per_frame": 3, "episodes": said,
+                                **changed}))
+    return path
+
+
+def test_a_replayed_recording_gives_the_same_bytes(mixed, tmp_path):
+    result = collect(tmp_path, *GAME, "--frames", 40, "--replay", frames_folder(mixed) / "keys.json")
+    assert result.returncode == 0 and "(replay keys)" in result.stdout, result.stderr
+    assert same_bytes(tmp_path, mixed)
+    assert (frames_folder(tmp_path) / "keys.json").read_bytes() == (frames_folder(mixed) / "keys.json").read_bytes()
+    path = frames_folder(tmp_path) / "meta.json"
+    meta = data.read_json(path)
+    assert meta["policy"] is None and meta["seed"] is None
+    assert "frames 40" in complaint(collect(tmp_path, *SMALL, "--frames", 41))  # what is refused changes nothing
+    assert data.read_json(path) == meta
+
+
+def test_key_lists_are_added_behind_what_is_there(copy, recorded, drive, tmp_path):
+    chance = np.random.default_rng(0)
+    life = policies.random_keys(2 * FRAMES + 70, 4, chance)
+    short = policies.random_keys(FRAMES + 9, 4, chance)
+    long = write_list(tmp_path / "long.json", policies.to_text(life))
+    hand = write_list(tmp_path / "hand.json", {"skip": 9, "keys": policies.to_text(short).upper()})
+    args = [*GAME, "--frames", FRAMES, "--replay", long, hand]
+    for times in ("4 to record", "0 to record"):
+        result = collect(copy, *args)
+        assert result.returncode == 0 and times in result.stdout, result.stderr
+        now = episodes(copy, "qwop")
+        assert len(now) == EPISODES + 4 and episodes(recorded, "qwop").items() <= now.items()
+    truth = drive(life)
+    windows = [data.load_episode(data.episode_path(frames_folder(copy), EPISODES + n), ARRAYS) for n in range(4)]
+    for e, start in zip(windows, (0, FRAMES, FRAMES + 70)):
+        assert (e["keys"] == life[start:start + FRAMES]).all()
+        assert (e["pose"] == truth.pose[start:start + FRAMES]).all()
+    assert (windows[3]["pose"] == drive(short).pose[9:]).all() and (windows[3]["keys"] == short[9:]).all()
+    meta = data.read_json(frames_folder(copy) / "meta.json")
+    assert meta == data.read_json(frames_folder(recorded) / "meta.json")
+    result = collect(copy, *SIZES)  # and the recording goes on as before
+    assert result.returncode == 0 and "0 to record" in result.stdout, result.stderr
+
+
+GOOD = 5 * "0000000f"
+
+
+@pytest.mark.parametrize("content, told", [
+    ("{", "Expecting"), ("[]", "no key list"), ({"game": "runner"}, "game is runner, not qwop"),
+    ({"keys": ["q", "w"]}, "keys is ['q', 'w'], not"), ({"ticks_per_frame": 4}, "ticks_per_frame is 4, not 3"),
+    ({"episodes": [{"keys": GOOD + "g"}]}, "hexadecimal"), ({"episodes": [{"keys": GOOD[1:]}]}, "has 39 frames"),
+    ({"episodes": [{"keys": GOOD, "skip": -1}]}, "skip of episode 0 is -1"),
+    ({"episodes": [{"keys": GOOD, "skip": 1}]}, "has 39 frames"), ({"episodes": []}, "no episodes"),
+    ({"episodes": [{}]}, "no 'keys' in it")])
+def test_a_bad_key_list_is_one_clear_line(tmp_path, content, told):
+    path = tmp_path / "keys.json"
+    if isinstance(content, str):
+        path.write_text(content)
+    else:
+        write_list(path, GOOD, **content)
+    with pytest.raises(SystemExit) as caught:
+        policies.load_lists(path, recorder.load_game("qwop"), 3, 40)
+    line = str(caught.value)
+    assert line.startswith(f"{path} is no key list for this recording: ") and told in line and "\n" not in line
+
+
+def test_a_bad_key_list_spoils_no_recording(copy, recorded, tmp_path):
+    before = {path.name: path.read_bytes() for path in frames_folder(copy).iterdir()}
+    good, bad = write_list(tmp_path / "good.json", FRAMES * "0"), write_list(tmp_path / "bad.json", "01")
+    three = dataclasses.replace(recorder.load_game("qwop"), keys=["q", "w", "o"])
+    policies.save_lists(tmp_path / "three.json", three, 3, [(np.zeros((FRAMES, 3), np.uint8), 0)])
+    wrong, none = tmp_path / "three.json", tmp_path / "none.json"
+    for path, told in ((bad, "--frames wants"), (wrong, "keys is ['q', 'w', 'o'], not"), (none, "No such file")):
+        line = complaint(collect(copy, *GAME, "--frames", FRAMES, "--replay", good, path))
+        assert line.startswith(f"{path} is no key list for this recording: ") and told in line
+    assert {path.name: path.read_bytes() for path in frames_folder(copy).iterdir()} == before
+
+
+def test_a_run_that_recorded_nothing_decides_nothing(tmp_path):
+    assert collect(tmp_path, *SMALL, "--seed", 9, "--url", nobody()).returncode == 1
+    result = collect(tmp_path, *SMALL)
+    assert result.returncode == 0, result.stderr
+    keys = data.load_episode(data.episode_path(frames_folder(tmp_path), 0))["keys"]
+    assert (keys == policies.Policy("random", 4, 40, 3, 0, [])(0)[0]).all()  # of seed 0, as meta.json says
+
+
+# ----------------------------------------------------------------------------------------- pages that do not play
+
+def nobody():
+    """An address on which nobody answers."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        return f"http://127.0.0.1:{closed.getsockname()[1]}/Athletics.html"
+
+
+HOOKS = {  # what ?without= takes away -> what is said of it
+    "helpUp": "hook game object (the field helpUp)", "doneLoading": "hook loading (doneLoading)",
+    "highScore": "hook state (fallen", "app": "hook engine (app.frame_time",
+    "render_rate": "hook engine (app.frame_time", "physicsBody": "hook bodies (_components, physicsBody)",
+    "click": "hook first click",
+    "reset": "hook restart (oninputup reset)", "clock": "hook clock (one tick", "keys": "hook keys (keydown, keyup)",
+    "physics": "hook physics (a held key", "webgl": "hook WebGL", "draw": "hook WebGL",
+    "canvas": "no canvas canvas#window1"}
+
+
+@pytest.fixture(scope="module")
+def broken(pages, tmp_path_factory):
+    """What collect.py says to each broken page, two at a time: {hook: its result}."""
+    folder = tmp_path_factory.mktemp("broken")
+
+    def record(hook):
+        waits = ["--timeout", 4] if hook in ("helpUp", "doneLoading", "app") else []  # pages that are never ready
+        return collect(folder / hook, *SMALL, *waits, "--url", f"{pages}?without={hook}", workers=1)
+
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(HOOKS, pool.map(record, HOOKS)))
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_hook_that_is_gone_is_named(broken, hook):
+    line = complaint(broken[hook])
+    assert broken[hook].returncode == 1 and line.startswith("qwop: ") and HOOKS[hook] in line, line
+
+
+def test_a_page_that_is_not_reached_is_one_line_with_two_ways_out(tmp_path):
+    line = complaint(collect(tmp_path, *SMALL, "--url", nobody()))
+    assert "cannot open http://127.0.0.1" in line and "ERR_CONNECTION_REFUSED" in line
+    assert "--url" in line and "--game runner" in line
+
+
+@pytest.mark.parametrize("url", ["Athletics.html", "foddy.net/Athletics.html", str(ROOT / "tests")])
+def test_an_address_that_is_none_is_refused(tmp_path, url):
+    result = run("collect.py", "--data", tmp_path, "--game", "qwop", "--url", url)
+    line = complaint(result)
+    assert line.startswith(f"--url {url} is neither an address") and ".html" in line and not list(tmp_path.iterdir())
+
+
+def with_flags(tmp_path, browser, *flags):
+    """An environment in which the same browser is started with flags of ours."""
+    real = recorder.find_browser(SimpleNamespace(chromium=browser.browser_type))
+    wrapper = tmp_path / "bin" / "chromium"
+    wrapper.parent.mkdir()
+    wrapper.write_text(f'#!/bin/sh\nexec {shlex.quote(real)} {shlex.join(flags)} "$@"\n')
+    wrapper.chmod(0o755)
+    return {**os.environ, "PLAYWRIGHT_BROWSERS_PATH": str(tmp_path), "PATH": f"{wrapper.parent}:{os.environ['PATH']}"}
+
+
+def test_a_browser_without_webgl_is_one_line_with_two_ways_out(tmp_path, browser):
+    environment = with_flags(tmp_path, browser, "--disable-3d-apis")
+    line = complaint(collect(tmp_path / "data", *SMALL, env=environment, workers=1))
+    assert "no WebGL in this browser" in line and "apt install" in line and "--game runner" in line
+
+
+def test_a_page_of_the_internet_may_hand_its_frames_over(tmp_path, browser, pages):
+    """Chromium asks before a public page may reach this machine (local network access); the real page is public."""
+    port = pages.split(":")[2].split("/")[0]
+    environment = with_flags(tmp_path, browser, f"--ip-address-space-overrides=127.0.0.1:{port}=public")
+    result = collect(tmp_path / "data", *SMALL, "--url", pages, env=environment, workers=1)
+    assert result.returncode == 0, result.stderr
+
+
+# ------------------------------------------------------------------------------ browsers that die, games that hang
+
+def processes_of(pid):
+    """Command lines of the processes that come from this one, by process number (Linux: /proc)."""
+    table = benchmark.processes()
+    return {other: table[other][2].replace("\0", " ") for other in benchmark.tree(pid, table)}
+
+
+def kill(pid, kind, but=()):
+    """Kill the browser's main process, its renderers or its gpu-process, all below a process of ours."""
+    found = [other for other, line in processes_of(pid).items() if other not in but and (
+             f"--type={kind} " in line if kind != "browser" else "--headless" in line and "--type=" not in line)]
+    assert found
+    for other in found:
+        os.kill(other, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("victim", ["browser", "renderer", "gpu-process"])
+def test_a_browser_that_dies_costs_nothing_but_time(recorded, tmp_path, victim):
+    command = [sys.executable, ROOT / "collect.py", "--data", tmp_path, "--workers", 1, *SIZES]
+    process = subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not episodes(tmp_path, "qwop"):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+    time.sleep(0.1)
+    kill(process.pid, victim)
+    stdout, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr
+    assert "Traceback" not in stderr
+    lost = [line for line in stdout.splitlines() if "is recorded again in a new browser" in line]
+    assert len(lost) == 1 and lost[0].startswith("qwop: the game stopped: "), stdout
+    assert same_bytes(tmp_path, recorded)
+
+
+def test_graphics_that_die_under_an_episode_spoil_none(chromium):
+    """What is read back from a dead gpu-process must never count as frames."""
+    keys, others = policies.random_keys(800, 4, np.random.default_rng(0)), processes_of(os.getpid())
+    player = recorder.Recorder(chromium, recorder.load_game("qwop", str(STANDIN)), 2)
+    player.play(keys[:50], 3)  # the first one is slow
+    begun = time.monotonic()
+    player.play(keys, 3)
+    threading.Timer((time.monotonic() - begun) / 2, kill, (os.getpid(), "gpu-process", others)).start()
+    with pytest.raises(recorder.Lost):
+        player.play(keys, 3)
+    player.close()
+
+
+def test_a_game_that_hangs_is_one_line_and_what_was_recorded_stays(copy, recorded, pages):
+    mark, start = uuid.uuid4().hex, time.monotonic()
+    hangs = 12 * recorder.load_game("qwop").restart.count("reset")  # in the middle of a worker's first episode
+    more = ["--episodes", EPISODES + 2, "--timeout", 5, "--url", f"{pages}?hangs={hangs}"]
+    line = complaint(collect(copy, *SIZES, *more, env={**os.environ, "MARK": mark}))
+    assert "the game hangs" in line and "--timeout" in line and time.monotonic() - start < 60
+    assert left_over(mark) == {}
+    assert episodes(recorded, "qwop").items() <= episodes(copy, "qwop").items()
+
+
+# ------------------------------------------------------------------------------------------------- search_gaits.py
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """A folder with a description toy.py and the toy_gaits.json of a search of some seconds."""
+    folder = tmp_path_factory.mktemp("found")
+    shutil.copy(ROOT / "games/qwop.py", folder / "toy.py")
+    result = search(folder)
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
+def search(folder, *args, **options):
+    return run("search_gaits.py", "--game", folder / "toy.py", "--url", STANDIN, "--minutes", 0.07, "--frames", 80,
+               "--least", 0.6, "--workers", 1, *args, timeout=60, **options)
+
+
+def test_a_search_finds_patterns_that_play_as_it_says(found, player):
+    said = data.read_json(found / "toy_gaits.json")
+    assert said["game"] == "toy" and len(said["gaits"]) > 3
+    scores = [gait["score"] for gait in said["gaits"]]
+    assert scores == sorted(scores, reverse=True) and scores[-1] >= 0.6 and scores[0] > 1
+    assert len({tuple(gait["look"]) for gait in said["gaits"]}) == len(scores)
+    for gait in said["gaits"][:3]:
+        life = player.play(policies.gait_keys(gait, gait["frames"], 3), 3)
+        assert life["score"][-1] == np.float32(gait["score"]) == life["score"].max()
+        assert life["restart"].sum() == 1 and (life["score"][:-1] < life["score"][-1]).all()
+
+
+def test_a_search_goes_on_from_what_it_found(found, tmp_path):
+    for path in found.glob("toy*"):
+        shutil.copy(path, tmp_path)
+    before = data.read_json(tmp_path / "toy_gaits.json")["gaits"]
+    result = search(tmp_path)
+    assert result.returncode == 0 and "patterns in" in result.stdout, result.stderr
+    after = {tuple(gait["look"]): gait["score"] for gait in data.read_json(tmp_path / "toy_gaits.json")["gaits"]}
+    assert all(after[tuple(gait["look"])] >= gait["score"] for gait in before)
+
+
+def test_a_search_stops_cleanly(found, tmp_path):
+    for path in found.glob("toy*"):
+        shutil.copy(path, tmp_path)
+    before, mark = (tmp_path / "toy_gaits.json").read_bytes(), uuid.uuid4().hex
+    command = [sys.executable, ROOT / "search_gaits.py", "--game", tmp_path / "toy.py", "--url", STANDIN]
+    process = subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               start_new_session=True, env={**os.environ, "MARK": mark})
+    while "--type=renderer" not in " ".join(processes_of(process.pid).values()):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    assert "--headless" in " ".join(family(mark).values())
+    time.sleep(3)
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=20)
+    assert process.returncode == 1 and "stopped: the kept patterns are saved" in stderr
+    assert "Traceback" not in stderr, stderr
+    assert left_over(mark) == {} and (tmp_path / "toy_gaits.json").read_bytes() == before
+
+
+def test_a_search_on_a_page_that_is_not_reached_is_one_line(found):
+    line = complaint(search(found, "--url", nobody()))
+    assert "ERR_CONNECTION_REFUSED" in line
