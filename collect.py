@@ -2,10 +2,12 @@
 
 Reads   games/<game>.py, the page it names, games/<game>_gaits.json
 Writes  data/<game>/frames/episode_*.npz, keys.json, meta.json, contact_sheet.png, clip.gif
+        with --held-out: data/<game>/held_out/<kind of keys>.npz, meta.json
 
     python collect.py --game runner --episodes 190        # 48,640 frames
     python collect.py --game qwop                         # the real game, from its page (--url: from a local copy)
     python collect.py --game runner --replay keys.json    # key lists again: somebody's recording, or your own play
+    python collect.py --game runner --held-out            # what evaluate.py measures on: no training ever sees it
 
 The same seed gives the same bytes, whatever the machine's speed. Stop it at any time: the same command goes on.
 """
@@ -18,6 +20,8 @@ import data
 import policies
 import recorder
 import report
+
+HELD_OUT_SEED = 1_000_000  # added to the seed, so that no episode of training is played again
 
 
 class Save:
@@ -79,6 +83,53 @@ def key_lists(folder, game, args):
     return dict(enumerate(lists))
 
 
+class Keep:
+    """What a worker does with an episode that goes into a file together with others: hands it over, those from
+    number `whole` on without most of their pictures. Picklable."""
+
+    def __init__(self, whole):
+        self.whole = whole
+
+    def __call__(self, episode, arrays):
+        if episode < self.whole:
+            return arrays
+        return {"frames": arrays["frames"][:policies.SEEN].copy(), "keys": arrays["keys"], "over": arrays["over"]}
+
+
+def held_out(game, folder, args):
+    """Record what only measures, one file for each kind of keys: a few whole episodes, and more with their first
+    frames, all keys and falls alone, from which lives are counted."""
+    gaits, choices = policies.load_gaits(game.gaits), policies.combinations(len(game.keys))
+    whole, lives = 4, 60
+    kinds = {"random": (whole, lives, args.frames), "human": (whole, lives, args.frames),
+             "held": (2 + len(game.keys), 0, args.frames), "choices": (6 * len(choices), 0, policies.SEEN + 10)}
+    if gaits:
+        kinds["gait"] = (whole, lives, args.frames)
+    meta = recorder.describe(game, args) | {"seed": args.seed + HELD_OUT_SEED, "policy": None}
+    recorder.check_meta(folder / "meta.json", meta)
+    for kind, (whole, lives, frames) in kinds.items():
+        path, episodes, recorded = folder / f"{kind}.npz", whole + lives, {}
+        if path.exists():
+            print(f"{path} is there")
+            continue
+        policy = policies.Policy(kind, len(game.keys), frames, args.ticks_per_frame, meta["seed"], gaits)
+        with tqdm(total=episodes * frames, desc=kind, unit=" frames", unit_scale=True) as bar:
+            for what, value in recorder.record(game, policy, range(episodes), args, Keep(whole)):
+                if what == "episode":
+                    recorded[value[0]] = value[1]
+                    bar.update(frames)
+                elif what == "lost":
+                    bar.write(value)
+                else:
+                    data.write_json(folder / "meta.json", meta | value)
+        arrays = {name: np.stack([recorded[n][name] for n in range(whole)]) for name in recorded[0]}
+        if lives:
+            arrays |= {f"more_{name}": np.stack([recorded[n][name] for n in range(whole, episodes)])
+                       for name in recorded[whole]}
+        data.save_episode(path, arrays, small=True)
+        print(f"{path}: {episodes} episodes of {frames} frames, {path.stat().st_size / 1e6:.1f} MB")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--game", default="runner",
@@ -86,12 +137,19 @@ def main():
     parser.add_argument("--episodes", type=int, default=190, help="how many there should be in the end")
     parser.add_argument("--replay", nargs="+", default=[], metavar="FILE",
                         help="instead: key lists to play, added behind what is there")
+    parser.add_argument("--held-out", action="store_true", help="instead: the episodes that evaluate.py measures on")
     parser.add_argument("--data", default="data", help="folder of all recordings")
     recorder.add_arguments(parser)
     args = parser.parse_args()
     recorder.check_arguments(args, args.episodes)
 
     game = recorder.load_game(args.game, args.url)
+    if args.held_out:
+        folder = data.game_folder(args.data, args.game) / "held_out"
+        with data.disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            held_out(game, folder, args)
+        return
     folder = data.game_folder(args.data, args.game) / "frames"
     with data.disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)

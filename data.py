@@ -4,6 +4,7 @@
                                             over (T,) bool: the life has ended in this frame; where the game tells
                                             them pose (T, 12, 3) and score (T,) float32
     data/<game>/frames/meta.json            how they were made
+    held_out/<game>/<kind>.npz              whole episodes that only measure, all arrays with E in front; as in frames/
     data/<game>/latents/*.npy               z (E, T, Z) float32 or float16, keys (E, T, K) uint8, restart (E, T) bool,
                                             done (E,) bool
 
@@ -11,6 +12,7 @@ Shapes: E episodes, T frames of an episode, Z latent features, K keys
 """
 import errno
 import json
+import lzma
 import mmap
 import os
 import re
@@ -79,14 +81,16 @@ def episode_files(frames_folder):
     return found
 
 
-def save_episode(path, arrays):
-    """Write one episode as .npz aside, then rename. The same arrays always give the same bytes."""
+def save_episode(path, arrays, small=False):
+    """Write one episode as .npz aside, then rename. The same arrays always give the same bytes.
+
+    small: a third less, and some thirty times slower."""
     part = path.with_suffix(".part")
     try:
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        with zipfile.ZipFile(part, "w", compresslevel=1) as archive:
             for name, array in arrays.items():
                 entry = zipfile.ZipInfo(f"{name}.npy")  # carries a fixed date
-                entry.compress_type = zipfile.ZIP_DEFLATED
+                entry.compress_type = zipfile.ZIP_LZMA if small else zipfile.ZIP_DEFLATED
                 with archive.open(entry, "w", force_zip64=True) as file:
                     np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
         part.replace(path)
@@ -97,11 +101,23 @@ def save_episode(path, arrays):
 
 def load_episode(path, names=("frames", "keys", "restart")):
     """Read the named arrays of one episode -> dict. Raises ValueError that says what is wrong with the file."""
+    episode = read_arrays(path, names)
+    check_episode(episode, names)
+    return episode
+
+
+def read_arrays(path, names):
+    """The named arrays of an .npz file, as far as it has them -> dict. Raises ValueError if it cannot be read."""
     try:
         with np.load(path, allow_pickle=False) as archive:
-            episode = {name: archive[name] for name in names if name in archive}
-    except (OSError, ValueError, EOFError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
+            return {name: archive[name] for name in names if name in archive}
+    except (OSError, ValueError, EOFError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError
+            ) as error:
         raise ValueError(f"damaged or not an .npz file ({type(error).__name__}: {error})") from None
+
+
+def check_episode(episode, names=("frames", "keys", "restart")):
+    """Raise ValueError that says what is wrong with the arrays of one episode. names: those it should have."""
     for name in ("frames", "keys", "restart"):
         if name in names and name not in episode:
             raise ValueError(f"no array '{name}' in it: not an episode of collect.py")
@@ -117,7 +133,28 @@ def load_episode(path, names=("frames", "keys", "restart")):
         fits = len(shape) == array.ndim and all(n in (None, m) for n, m in zip(shape, array.shape))
         if array.dtype != dtype or not fits:
             raise ValueError(f"'{name}' is {array.dtype} {array.shape}, not {np.dtype(dtype)} {shape}")
-    return episode
+
+
+def load_held_out(folder):
+    """The episodes that only measure, by the kind of keys that play them: {kind: dict of arrays (E, T, ...)}. Of more
+    of them there are only the first frames, all keys and falls: more_frames, more_keys, more_over (M, ...).
+
+    Ends the program with one line if there are none, or a file is damaged."""
+    kinds = {}
+    for path in sorted(folder.glob("*.npz")):
+        try:
+            arrays = read_arrays(path, ("frames", "keys", "restart", "over", "pose", "score"))
+            if not arrays or min(a.ndim for a in arrays.values()) < 2:
+                raise ValueError("not a file of collect.py --held-out")
+            for rows in zip(*arrays.values(), strict=True):
+                check_episode(dict(zip(arrays, rows)))
+            arrays |= read_arrays(path, ("more_frames", "more_keys", "more_over"))
+        except ValueError as error:
+            raise SystemExit(f"{path}: {error}: move it away, and run  python collect.py --held-out  again") from None
+        kinds[path.stem] = arrays
+    if not kinds:
+        raise SystemExit(f"no held-out episodes in {folder}: run  python collect.py --held-out  first")
+    return kinds
 
 
 def load_episodes(frames_folder, names=("frames", "keys", "restart"), wanted=None):
@@ -163,6 +200,15 @@ def load_frames(frames_folder, wanted=None):
     if not numbers:
         raise SystemExit(f"no readable episodes in {frames_folder}: record more with collect.py")
     return frames[:len(numbers)], np.array(numbers)
+
+
+def load_poses(frames_folder, numbers):
+    """The recorded poses of the numbered episodes -> float32 (E, T, P, 3). Ends the program if the game tells none."""
+    wanted = set(numbers.tolist())
+    episodes = [e for _, e in load_episodes(frames_folder, ("restart", "pose"), wanted=wanted.__contains__)]
+    if not all("pose" in episode for episode in episodes):
+        raise SystemExit(f"{frames_folder} holds no poses: this game does not tell them, leave out --pose")
+    return np.stack([episode["pose"] for episode in episodes])
 
 
 def memory_bytes():

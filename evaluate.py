@@ -1,18 +1,19 @@
-"""Measure a dream: how sharp it can be, how well it follows the real game, how long it holds.
+"""Measure dreams: how sharp they can be, how well they follow the real game and its keys, how long they hold.
 
-Reads   a model folder (export.py), and held-out recorded episodes of data/<game>/frames
-Writes  data/<game>/report/report.json, rollout.png, lives.png, filmstrip.png (true, dreamed, difference),
-        clip.gif (true and dreamed side by side)
+Reads   model folders (export.py), held-out episodes (collect.py --held-out): data/<game>/held_out or held_out/<game>
+Writes  data/<game>/report/report.json, table.md, rollout.png, survival.png, control.png, lives.png,
+        filmstrip.png (true, dreamed, difference), clip.gif (true and dreamed side by side)
 
-    python evaluate.py --game runner        # about two minutes on 2 cores
+    python evaluate.py --game runner                              # data/runner/model; about 3 minutes on 2 cores
+    python evaluate.py --game qwop --model docs/model/qwop --compare data/original/qwop/model
 
-Needs no torch. Everything is measured on whole episodes that training never saw; only the probe that tells a fall from
-z is fitted on others.
+Needs no torch. Everything is measured on whole episodes that training never saw, by the kind of keys that played them:
+random, gait, human-like, and keys that are held all the time. The probes that read poses and falls from z are fitted on
+other episodes than those they measure.
 
-Shapes: B episodes, T frames, Z latent features, K keys, N dreams side by side
+Shapes: B episodes, T frames, Z latent features, K keys, N dreams side by side, P body parts
 """
 import argparse
-import json
 import time
 from pathlib import Path
 
@@ -24,9 +25,12 @@ import data
 import policies
 import report
 
-WARM_UP = 10                         # true frames before a dream begins
+HERE = Path(__file__).parent
+WARM_UP = policies.SEEN - 1          # true frames before a dream begins
 SECONDS = (0.1, 0.5, 1.0, 2.5, 5.0)  # game seconds over which the error of a dream is summed
 MOVING = 24                          # levels by which a pixel differs from the median picture where something moves
+FOLDS = 4                            # a probe that measures one episode in 4 is fitted on the other three
+ORDER = ("random", "gait", "human", "held")
 
 
 def pieces(rows, size=128):
@@ -38,7 +42,7 @@ class Model:
     """A model folder in onnxruntime."""
 
     def __init__(self, folder):
-        self.meta = data.read_json(folder / "meta.json")
+        self.meta, self.folder = data.read_json(folder / "meta.json"), folder
         if self.meta is None:
             raise SystemExit(f"no model in {folder}: run  python export.py  first")
         options = onnxruntime.SessionOptions()
@@ -47,10 +51,13 @@ class Model:
             onnxruntime.InferenceSession(str(folder / f"{name}.onnx"), options, providers=["CPUExecutionProvider"])
             for name in ("encoder", "decoder", "dynamics"))
         self.layers, _, self.hidden = next(i.shape for i in self.dynamics.get_inputs() if i.name == "h")
+        self.frame_s = self.meta["frame_ms"] / 1000
 
     def encode(self, frames):
-        """uint8 (N, 96, 96, 3) -> z (N, Z)"""
-        return np.concatenate([self.encoder.run(["z"], {"frames": part})[0] for part in pieces(frames)])
+        """uint8 (..., 96, 96, 3) -> z (..., Z)"""
+        flat = frames.reshape(-1, *frames.shape[-3:])
+        z = np.concatenate([self.encoder.run(["z"], {"frames": part})[0] for part in pieces(flat)])
+        return z.reshape(*frames.shape[:-3], -1)
 
     def decode(self, z):
         """z (N, Z) -> uint8 (N, 96, 96, 3)"""
@@ -83,105 +90,272 @@ class Model:
         return np.stack(dreamed, 1)
 
 
-def fall_probe(z, restart):
-    """Weights (Z + 1) of a linear probe that tells a fall from z: above 0.5 where the next frame is a new life.
+# ----------------------------------------------------------------------------------------------------------- probes
 
-    z (B, T, Z), restart (B, T); least squares, both classes weighing the same."""
-    x, y = z[:, :-1].reshape(-1, z.shape[2]), restart[:, 1:].ravel()
-    weight = np.sqrt(np.where(y, 1 / max(y.sum(), 1), 1 / max((~y).sum(), 1)))[:, None]
-    x = np.hstack([x, np.ones((len(x), 1))])
-    return np.linalg.lstsq(x * weight, y * weight[:, 0], rcond=None)[0]
+class Probe:
+    """Reads numbers from z: ridge regression on random Fourier features (Rahimi and Recht 2007)."""
 
+    def __init__(self, z, y, features=1000, scale=0.1, ridge=0.03):
+        """Fit on z (N, Z), y (N, M)."""
+        chance = np.random.default_rng(0)
+        self.mean, self.std = z.mean(0), z.std(0) + 1e-6
+        self.weight = chance.normal(0, scale, (z.shape[1], features))
+        self.phase = chance.uniform(0, 2 * np.pi, features)
+        x = self.lift(z)
+        self.out = np.linalg.solve(x.T @ x + ridge * np.eye(x.shape[1]), x.T @ y)
 
-def lives(fallen):
-    """Falls (rising edges) in fallen bool (N, T) -> (falls per 1,000 frames, lengths of the lives between them)."""
-    starts = fallen[:, 1:] & ~fallen[:, :-1]
-    lengths = [n for row in starts for n in np.diff(np.flatnonzero(row))]
-    return 1000 * starts.sum() / starts.size, np.array(lengths)
+    def lift(self, z):
+        x = (z - self.mean) / self.std
+        return np.concatenate([np.cos(x @ self.weight + self.phase), x, np.ones((*x.shape[:-1], 1))], axis=-1)
 
-
-def measure_ceiling(model, frames, z):
-    """What the autoencoder keeps: PSNR and SSIM of decode(encode(frame)), whole and where something moves."""
-    rebuilt = model.decode(z)
-    moving = (np.abs(frames.astype(int) - np.median(frames[::7], axis=0)).max(-1) > MOVING)
-    return {"psnr_db": report.psnr(rebuilt, frames), "psnr_moving_db": report.psnr(rebuilt[moving], frames[moving]),
-            "ssim": report.ssim(rebuilt[::5], frames[::5])}
+    def __call__(self, z):
+        """z (..., Z) -> (..., M)"""
+        return self.lift(z) @ self.out
 
 
-def measure_rollouts(model, frames, z, keys, frame_s):
-    """Dreams from every 32nd frame of the held-out episodes beside the truth -> figures, curves, pictures.
+def folds_of(kinds):
+    """For each fold, the frames that its probe may be fitted on: lists of (kind, numbers of episodes)."""
+    whole = [(kind, np.arange(len(kinds[kind]["frames"]))) for kind in kinds]
+    return [[(kind, n[n % FOLDS != fold] if kind != "choices" else n) for kind, n in whole] for fold in range(FOLDS)]
 
-    frames (B, T, 96, 96, 3), z (B, T, Z), keys (B, T, K). The error is that of the pictures, summed from the start. A
-    dream is as long as the last of SECONDS, or as the episodes allow."""
+
+def fit_probes(kinds, z):
+    """-> a function (kind, episode) -> its pose Probe, or None where the game tells no pose; and the fall detector.
+
+    The pose probe reads sin and cos of the angles of all bodies."""
+    probes = None
+    if all("pose" in arrays for arrays in kinds.values()):
+        angles = {kind: sincos(arrays["pose"][..., 2]) for kind, arrays in kinds.items()}
+        probes = [Probe(*(np.concatenate([a[kind][n].reshape(-1, a[kind].shape[-1]) for kind, n in fold])
+                          for a in (z, angles))) for fold in folds_of(kinds)]
+    return probes and (lambda episode: probes[episode % FOLDS]), FallDetector(kinds, z)
+
+
+def sincos(angles):
+    """Angles (..., P) -> (..., 2P)"""
+    return np.concatenate([np.sin(angles), np.cos(angles)], axis=-1)
+
+
+def degrees_off(read, angles):
+    """What a pose probe reads (..., 2P) against true angles (..., P) -> mean absolute error in degrees (...)."""
+    sin, cos = np.split(read, 2, axis=-1)
+    return np.degrees(np.abs(np.angle(np.exp(1j * (np.arctan2(sin, cos) - angles)))).mean(-1))
+
+
+class FallDetector:
+    """Tells from z the frames in which a life has ended: a probe, and the threshold at which it finds as many falls in
+    real z as there are."""
+
+    def __init__(self, kinds, z):
+        chosen = [kind for kind in kinds if kind != "choices"]
+        over = {kind: kinds[kind]["over"] for kind in chosen}
+        self.probe = Probe(np.concatenate([z[kind].reshape(-1, z[kind].shape[-1]) for kind in chosen]),
+                           np.concatenate([over[kind].reshape(-1, 1) for kind in chosen]).astype(float))
+        value = {kind: self.probe(z[kind])[..., 0] for kind in chosen}
+        wanted = sum(count_falls(over[kind]) for kind in chosen)
+        levels = np.linspace(0.05, 0.95, 91)
+        found = np.array([sum(count_falls(value[kind] > level) for kind in chosen) for level in levels])
+        self.level = levels[np.abs(found - wanted).argmin()]
+
+    def __call__(self, z):
+        """z (..., T, Z) -> bool (..., T)"""
+        return self.probe(z)[..., 0] > self.level
+
+
+def count_falls(over):
+    """Rising edges in over bool (N, T)."""
+    return int((over[:, 1:] & ~over[:, :-1]).sum())
+
+
+def life_lengths(over):
+    """Frames between one fall and the next in over bool (N, T) -> int (lives,)"""
+    rises = over[:, 1:] & ~over[:, :-1]
+    return np.array([n for row in rises for n in np.diff(np.flatnonzero(row))], int)
+
+
+# --------------------------------------------------------------------------------------------------------- measuring
+
+def measure_ceiling(model, arrays, z, probes, median):
+    """What the autoencoder keeps of one kind of episodes: PSNR and SSIM of decode(encode(frame)), whole and where
+    something moves; error of the poses that the probe reads from the true z."""
+    frames = arrays["frames"].reshape(-1, *arrays["frames"].shape[2:])
+    rebuilt = model.decode(z.reshape(len(frames), -1))
+    moving = np.abs(frames - median).max(-1) > MOVING
+    figures = {"psnr_db": report.psnr(rebuilt, frames), "psnr_moving_db": report.psnr(rebuilt[moving], frames[moving]),
+               "ssim": report.ssim(rebuilt[::5], frames[::5])}
+    if probes:
+        figures["probe_degrees"] = float(np.mean([degrees_off(probes(e)(z[e]), arrays["pose"][e, ..., 2])
+                                                  for e in range(len(z))]))
+    return figures
+
+
+def measure_one_step(model, arrays, z):
+    """Skill one step ahead: 1 - MSE / MSE of persistence in z, each feature scaled to unit variance; and without the
+    steps into a new life."""
+    error, still = model.follow(z, arrays["keys"])[:, :-1] - z[:, 1:], z[:, :-1] - z[:, 1:]
+    error, still = (np.square(x / z.reshape(-1, z.shape[-1]).std(0)).mean(-1) for x in (error, still))
+    alive = ~arrays["restart"][:, 1:]
+    return {"skill": float(1 - error.mean() / still.mean()),
+            "skill_alive": float(1 - error[alive].mean() / still[alive].mean())}
+
+
+def measure_rollouts(model, arrays, z, probes, median, chance):
+    """Dreams from every 32nd frame of one kind of episodes beside the truth -> figures, curves (frames,), pictures.
+
+    The error is that of the pictures, summed from the start. A dream is as long as the last of SECONDS, or as the
+    episodes allow. Control: what is lost when the true keys are replaced by random ones."""
+    frames, keys, frame_s = arrays["frames"], arrays["keys"], model.frame_s
     length = min(round(SECONDS[-1] / frame_s), z.shape[1] - WARM_UP)
     ends = {s: round(s / frame_s) for s in SECONDS if 1 <= round(s / frame_s) <= length}  # seconds: frames
     if not ends:
         raise SystemExit(f"episodes of {z.shape[1]} frames are too short: {WARM_UP} true ones come before a dream of "
                          f"at least {SECONDS[0]} s, a frame is {frame_s} s")
-    median = np.median(frames[:, ::7], axis=(0, 1))
-    squared, rows, clip = {"dream": [], "persistence": []}, [], []
-    masked = {"dream": [], "persistence": []}
-    for start in tqdm(range(0, z.shape[1] - WARM_UP - length + 1, 32), desc="rollouts", unit="start"):
-        dream = model.dream(z[:, start:start + WARM_UP], keys[:, start:start + WARM_UP + length], length)
+    squared = {name: [] for name in ("dream", "persistence", "ceiling", "other keys")}
+    masked, poses, strip, clip = {name: [] for name in squared}, {"dream": [], "persistence": [], "true z": []}, [], []
+    for start in range(0, z.shape[1] - WARM_UP - length + 1, 32):
+        warm, span = slice(start, start + WARM_UP), slice(start + WARM_UP, start + WARM_UP + length)
+        played = keys[:, start:span.stop]
+        other = played.copy()
+        for row in other:
+            row[WARM_UP - 1:] = policies.random_keys(length + 1, keys.shape[2], chance)
+        dream, lost = (model.dream(z[:, warm], k, length) for k in (played, other))
         for b in range(len(z)):
-            truth = frames[b, start + WARM_UP:start + WARM_UP + length]
-            last = frames[b, start + WARM_UP - 1]
+            truth, last = frames[b, span].astype(np.float32), frames[b, span.start - 1]
             mask = np.abs(truth - median).max(-1) > MOVING
-            painted = model.decode(dream[b])
-            for name, pictures in (("dream", painted), ("persistence", last[None])):
-                error = np.square(pictures.astype(np.float32) - truth).mean(-1)
+            painted = {"dream": model.decode(dream[b]), "persistence": last[None], "ceiling": model.decode(z[b, span]),
+                       "other keys": model.decode(lost[b])}
+            for name, pictures in painted.items():
+                error = np.square(pictures - truth).mean(-1)
                 squared[name].append(error.mean((1, 2)))
                 masked[name].append((error * mask).sum((1, 2)) / np.maximum(mask.sum((1, 2)), 1))
-            if start == 0 and b < 3:
+            if probes:
+                angles = arrays["pose"][b, span, :, 2]
+                for name, path in (("dream", dream[b]), ("persistence", z[b, span.start - 1][None]),
+                                   ("true z", z[b, span])):
+                    poses[name].append(degrees_off(probes(b)(path), angles))
+            if start == 0 and b < 1:
                 shown = np.arange(0, min(length, 24), 2)
-                difference = 255 - np.abs(painted[shown].astype(int) - truth[shown]).astype(np.uint8)
-                rows += [truth[shown], painted[shown], difference]
-                clip.append(np.concatenate([truth, painted], axis=2))
+                difference = 255 - np.abs(painted["dream"][shown] - truth[shown]).astype(np.uint8)
+                strip += [frames[b, span][shown], painted["dream"][shown], difference]
+                clip.append(np.concatenate([frames[b, span], painted["dream"]], axis=2))
     figures, curves = {}, {}
     for name, errors in (("whole", squared), ("moving", masked)):
         summed = {k: np.cumsum(np.mean(v, axis=0)) for k, v in errors.items()}
-        gain = 10 * np.log10(summed["persistence"] / summed["dream"])
-        figures[f"gain_db_{name}"] = {str(s): round(float(gain[n - 1]), 2) for s, n in ends.items()}
-        worse = np.flatnonzero(gain <= 0)
-        figures[f"valid_horizon_s_{name}"] = round(float((worse[0] if len(worse) else length) * frame_s), 2)
-        curves[name] = gain
-    return figures, curves, rows, np.concatenate(clip)
+        gains = {k: 10 * np.log10(summed["persistence"] / v) for k, v in summed.items()}
+        figures[f"gain_db_{name}"] = {str(s): float(gains["dream"][n - 1]) for s, n in ends.items()}
+        worse = np.flatnonzero(gains["dream"] <= 0)
+        figures[f"valid_horizon_s_{name}"] = float((worse[0] if len(worse) else length) * frame_s)
+        figures[f"control_db_{name}"] = {str(s): float((gains["dream"] - gains["other keys"])[n - 1])
+                                         for s, n in ends.items() if 0.5 <= s <= 1}
+        curves |= {f"{name}, {k}": v for k, v in gains.items()}
+    if probes:
+        error = {name: np.mean(rows, axis=0) for name, rows in poses.items()}
+        figures["pose_degrees"] = {str(s): {name: float(row[n - 1]) for name, row in error.items()}
+                                   for s, n in ends.items()}
+        figures["pose_over_persistence"] = {str(s): float(error["dream"][n - 1] / error["persistence"][n - 1])
+                                            for s, n in ends.items()}
+        curves["pose"] = error["dream"] / error["persistence"]
+    return figures, curves, strip, np.concatenate(clip)
 
 
-def measure_stability(model, z, probe, real_distance, frames, seed):
-    """Dreams of that many frames under random, no and all keys from a real start
-    -> figures, fallen bool (1, T) under random keys.
+def measure_choices(model, arrays, z, probes):
+    """Every combination of keys from the same real moments -> figures, matrix (C, C).
+
+    step: cosine between dreamed and real step of z. effect: the same half a second later, for the poses that a probe
+    reads (z where there are none), less their mean over the combinations: what is left is what the keys did. The matrix
+    has the effect of each dreamed combination (row) against each real one (column)."""
+    count = len(policies.combinations(arrays["keys"].shape[2]))
+    seen, length = policies.SEEN, z.shape[1]
+    dream = model.dream(z[:, :seen], arrays["keys"], length - seen)                   # (M C, frames, Z)
+    after = min(max(round(0.5 / model.frame_s), 1), length - seen)
+
+    def by_moment(x):
+        return x.reshape(-1, count, *x.shape[1:])
+
+    alive = ~by_moment(arrays["restart"][:, 1:]).any((1, 2))  # moments without a fall
+    if not alive.any():
+        return {}, np.zeros((count, count))
+    steps = [by_moment(x - z[:, seen - 1])[alive] for x in (dream[:, 0], z[:, seen])]
+    read = probes(0) if probes else (lambda z: z)
+    effects = [by_moment(read(x))[alive] for x in (dream[:, after - 1], z[:, seen + after - 1])]
+    dreamed, real = (x - x.mean(1, keepdims=True) for x in effects)
+    unit = [x / (np.linalg.norm(x, axis=-1, keepdims=True) + 1e-9) for x in (*steps, dreamed, real)]
+    matrix = np.einsum("mif,mjf->ij", unit[2], unit[3]) / alive.sum()
+    return {"step_cosine": float((unit[0] * unit[1]).sum(-1).mean()), "effect_cosine": float(np.trace(matrix) / count),
+            "effect_size": float(np.linalg.norm(dreamed) / np.linalg.norm(real)), "moments": int(alive.sum())}, matrix
+
+
+def manifold_distance(model, z, spread):
+    """How far z (N, Z) lies from encode(decode(z)), in spreads of the real z -> (N,)"""
+    return np.linalg.norm((model.encode(model.decode(z)) - z) / spread, axis=-1)
+
+
+def measure_stability(model, z, frames, chance):
+    """Long dreams from every start state under four kinds of keys -> figures, share of them on the manifold by time.
 
     frozen: no feature moves by a thousandth of its spread; exploded: a feature leaves the training range by its width;
-    off-manifold: z is further from encode(decode(z)) than 99% of real ones, twice over."""
-    keys_count = len(model.meta["keys"])
-    played = {"random": policies.random_keys(frames, keys_count, np.random.default_rng([seed, 0])),
-              "none": np.zeros((frames, keys_count)), "all": np.ones((frames, keys_count))}
-    keys = np.stack(list(played.values()))
-    state, now = model.zeros(3), np.repeat(np.array([model.meta["starts"][0]["z"]], np.float32), 3, 0)
-    dream = np.empty((3, frames, now.shape[1]), np.float32)
-    for t in tqdm(range(frames), desc="stability", unit="frame"):
+    off-manifold: z is further from encode(decode(z)) than 99% of real ones, twice over; spread: std of z over real z.
+    z (N, Z): real ones."""
+    keys_count, starts, z_count = len(model.meta["keys"]), model.meta["starts"], z.shape[1]
+    tpf, n = model.meta["ticks_per_frame"], len(model.meta["starts"])
+    played = {"random": [policies.random_keys(frames, keys_count, chance) for _ in starts],
+              "human": [policies.human_keys(frames, keys_count, tpf, chance) for _ in starts],
+              "none": np.zeros((n, frames, keys_count)), "all": np.ones((n, frames, keys_count))}
+    keys = np.concatenate([np.stack(rows) for rows in played.values()])
+    now = np.tile(np.array([start["z"] for start in starts], np.float32), (len(played), 1))
+    zero = np.zeros((model.layers, model.hidden))
+    state = [np.tile(np.array([start.get(name, zero) for start in starts], np.float32).swapaxes(0, 1),
+                     (1, len(played), 1)) for name in "hc"]
+    dream = np.empty((len(keys), frames, z_count), np.float32)
+    for t in tqdm(range(frames), desc=f"{len(keys)} dreams", unit="frame"):
         now, *state = model.step(now, keys[:, t], *state)
         dream[:, t] = now
-    spread = z.reshape(-1, z.shape[-1]).std(0)
+    spread = z.std(0)
+    real_distance = np.quantile(manifold_distance(model, z[::5], spread), 0.99)
     low, high = (np.array(model.meta[k]) for k in ("z_low", "z_high"))
-    figures = {}
-    for name, path in zip(played, dream):
+    figures, curves = {}, {}
+    every = max(1, frames // 500)
+    for k, name in enumerate(tqdm(played, desc="on the manifold?", unit="kind")):
+        path = dream[k * n:(k + 1) * n]
         bad = ~np.isfinite(path).all(-1)
         path = np.nan_to_num(path, posinf=1e6, neginf=-1e6)
-        sample = np.clip(path[::10], -1e3, 1e3)
-        distance = np.linalg.norm((model.encode(model.decode(sample)) - sample) / spread, axis=-1)
+        sample = np.clip(path[:, ::every], -1e3, 1e3)
+        off = (manifold_distance(model, sample.reshape(-1, z_count), spread) > 2 * real_distance).reshape(n, -1)
         figures[name] = {
-            "frozen": float((np.abs(np.diff(path, axis=0)) < 1e-3 * spread).all(-1).mean()),
+            "frozen": float((np.abs(np.diff(path, axis=1)) < 1e-3 * spread).all(-1).mean()),
             "exploded": float((bad | ((path < 2 * low - high) | (path > 2 * high - low)).any(-1)).mean()),
-            "off_manifold": float((distance > 2 * real_distance).mean()),
-            "spread": float((path.std(0) / spread).mean())}
-    return figures, (np.hstack([dream[0], np.ones((frames, 1))]) @ probe > 0.5)[None]
+            "off_manifold": float(off.mean()),
+            "spread": float((path.reshape(-1, z_count).std(0) / spread).mean())}
+        share = (~off).mean(0)
+        curves[name] = np.arange(len(share)) * every * model.frame_s, share
+    return figures, curves
+
+
+def measure_falls(model, kinds, z, detector):
+    """The same keys from the same start, played by the game and dreamed: falls in 1,000 frames, frames of a life.
+
+    -> figures, lengths of the lives {kind: (real, dreamed)}"""
+    figures, lengths = {}, {}
+    for kind in tqdm([k for k in ORDER if k in kinds], desc="lives", unit="kind"):
+        arrays = kinds[kind]
+        keys, over = (np.concatenate([arrays[name], arrays[f"more_{name}"]]) if f"more_{name}" in arrays
+                      else arrays[name] for name in ("keys", "over"))
+        warm = z[kind][:, :WARM_UP]
+        if "more_frames" in arrays:
+            warm = np.concatenate([warm, model.encode(arrays["more_frames"][:, :WARM_UP])])
+        dreamed = detector(model.dream(warm, keys, keys.shape[1] - WARM_UP))
+        pair = {"real": over[:, WARM_UP:], "dreamed": dreamed}
+        lengths[kind] = tuple(life_lengths(x) for x in pair.values())
+        figures[kind] = {name: {"per_1000_frames": 1000 * count_falls(x) / x[:, 1:].size,
+                                "mean_life_frames": float(n.mean()) if len(n) else None}
+                         for (name, x), n in zip(pair.items(), lengths[kind])}
+        figures[kind]["falls"] = count_falls(pair["real"])
+    return figures, lengths
 
 
 def measure_speed(model, z, frames=300):
     """Milliseconds a dreamed and painted frame, one at a time -> p50, p95."""
-    state, now, times = model.zeros(1), z[0, :1], []
+    state, now, times = model.zeros(1), z[:1], []
     keys = np.zeros((1, len(model.meta["keys"])), np.float32)
     for _ in range(frames):
         start = time.perf_counter()
@@ -191,65 +365,161 @@ def measure_speed(model, z, frames=300):
     return {"p50_ms": float(np.median(times)), "p95_ms": float(np.quantile(times, 0.95))}
 
 
+def measure(model, kinds, dream_frames, seed):
+    """All figures of one model -> report (a dict for JSON), what the plots show (a dict of arrays)."""
+    z = {kind: model.encode(arrays["frames"]) for kind, arrays in tqdm(kinds.items(), desc=f"encode {model.folder}")}
+    whole = [kind for kind in ORDER if kind in kinds]
+    everything = np.concatenate([z[kind].reshape(-1, z[kind].shape[-1]) for kind in whole])
+    probes, detector = fit_probes(kinds, z)
+    figures, shown = {"kinds": {}}, {"curves": {}, "strip": [], "clip": []}
+    for kind in tqdm(whole, desc="follow the game", unit="kind"):
+        arrays, chance = kinds[kind], np.random.default_rng(seed)
+        median = np.median(arrays["frames"][:, ::7], axis=(0, 1))
+        rollouts, shown["curves"][kind], strip, clip = measure_rollouts(model, arrays, z[kind], probes, median, chance)
+        figures["kinds"][kind] = {"frames": int(arrays["frames"].shape[0] * arrays["frames"].shape[1]),
+                                  "ceiling": measure_ceiling(model, arrays, z[kind], probes, median),
+                                  "one_step": measure_one_step(model, arrays, z[kind]), "rollout": rollouts}
+        shown["strip"] += strip
+        shown["clip"].append(clip)
+    if "choices" in kinds:
+        figures["choices"], shown["control"] = measure_choices(model, kinds["choices"], z["choices"], probes)
+    figures["stability"], shown["survival"] = measure_stability(model, everything, dream_frames,
+                                                               np.random.default_rng(seed))
+    figures["falls"], shown["lives"] = measure_falls(model, kinds, z, detector)
+    figures["speed"] = measure_speed(model, everything)
+    return figures, shown
+
+
+# ---------------------------------------------------------------------------------------------------------- showing
+
+def table(reports):
+    """The reports {name: figures} of some models of one game as a Markdown table, a column each. Cells with several
+    numbers are for the kinds of keys in the order of the heading."""
+    kinds = list(next(iter(reports.values()))["kinds"])
+    lines = [f"| {' / '.join(kinds)} | " + " | ".join(reports) + " |", "|---" * (len(reports) + 1) + "|"]
+
+    def row(title, cell, digits=2):
+        """cell(report) -> a number, or a list of them, as far as there are any."""
+        cells = []
+        for figures in reports.values():
+            try:
+                values = cell(figures)
+            except KeyError:
+                return
+            values = values if isinstance(values, list) else [values]
+            cells.append(" / ".join("-" if v is None else f"{v:.{digits}f}" for v in values))
+        lines.append(f"| {title} | " + " | ".join(cells) + " |")
+
+    def each(*path):
+        """-> a cell with the figure at that path of every kind."""
+        def cell(figures):
+            values = []
+            for kind in kinds:
+                value = figures["kinds"][kind]
+                for name in path:
+                    value = value[name]
+                values.append(value)
+            return values
+        return cell
+
+    def long(name, factor=1):
+        return lambda figures: [factor * kind[name] for kind in figures["stability"].values()]
+
+    def falls(who, name):
+        return lambda figures: [kind[who][name] for kind in figures["falls"].values()]
+
+    row("ceiling: PSNR, dB", each("ceiling", "psnr_db"), 1)
+    row("ceiling where something moves, dB", each("ceiling", "psnr_moving_db"), 1)
+    row("ceiling: SSIM", each("ceiling", "ssim"), 3)
+    row("pose that a probe reads from the true z, degrees off", each("ceiling", "probe_degrees"), 1)
+    row("one-step skill", each("one_step", "skill"))
+    row("one-step skill within a life", each("one_step", "skill_alive"))
+    for s in map(str, SECONDS):
+        row(f"gain over persistence up to {s} s, dB", each("rollout", "gain_db_whole", s), 1)
+    for s in ("0.5", "1.0"):
+        row(f"the same where something moves, {s} s", each("rollout", "gain_db_moving", s), 1)
+    row("better than persistence for, s", each("rollout", "valid_horizon_s_whole"), 1)
+    for s in ("0.5", "1.0"):
+        row(f"pose error over persistence's at {s} s", each("rollout", "pose_over_persistence", s))
+    row("control: dB lost under other keys, up to 1 s", each("rollout", "control_db_whole", "1.0"), 1)
+    row("control: cosine of the first step, all combinations", lambda f: f["choices"]["step_cosine"])
+    row("control: cosine of what the keys have done after 0.5 s", lambda f: f["choices"]["effect_cosine"])
+    names = " / ".join(next(iter(reports.values()))["stability"])
+    row(f"long dreams ({names}): exploded, %", long("exploded", 100), 1)
+    row("long dreams: off-manifold, %", long("off_manifold", 100), 1)
+    row("long dreams: frozen, %", long("frozen", 100), 1)
+    row("long dreams: spread over the real one", long("spread"))
+    row("falls in 1,000 frames, real", falls("real", "per_1000_frames"), 1)
+    row("falls in 1,000 frames, dreamed", falls("dreamed", "per_1000_frames"), 1)
+    row("frames of a life, real", falls("real", "mean_life_frames"), 1)
+    row("frames of a life, dreamed", falls("dreamed", "mean_life_frames"), 1)
+    row("milliseconds a frame, p50 and p95", lambda f: [f["speed"]["p50_ms"], f["speed"]["p95_ms"]], 1)
+    return "\n".join(lines) + "\n"
+
+
+def draw(out, model, shown):
+    """Write all plots. shown: {name of a model: what measure() shows}, the main one first."""
+    first = next(iter(shown.values()))
+    frame_s, kinds = model.frame_s, list(first["curves"])
+    panels = {}
+    for kind in kinds:
+        curves = first["curves"][kind]
+        x = (np.arange(len(curves["whole, dream"])) + 1) * frame_s
+        panels[f"{kind} keys"] = {"persistence": (x, 0 * x), "ceiling": (x, curves["whole, ceiling"]),
+                                  **{name: (x, one["curves"][kind]["whole, dream"]) for name, one in shown.items()}}
+    report.draw_panels(out / "rollout.png", panels, "game seconds", "gain over persistence, dB")
+    panels = {f"{kind} keys": {name: one["survival"][kind] for name, one in shown.items()}
+              for kind in first["survival"]}
+    report.draw_panels(out / "survival.png", panels, "game seconds", "share of dreams on the manifold")
+    bins = {kind: {"real": lives[0] * frame_s, "dreamed": lives[1] * frame_s} for kind, lives in first["lives"].items()}
+    report.draw_histograms(out / "lives.png", bins, "length of a life, game seconds")
+    if "control" in first:
+        names = ["".join(k.replace("Arrow", "")[:1] for k, on in zip(model.meta["keys"], row) if on) or "-"
+                 for row in policies.combinations(len(model.meta["keys"]))]
+        report.draw_matrix(out / "control.png", first["control"], names, "real keys", "dreamed keys")
+    report.draw_strip(out / "filmstrip.png", first["strip"], scale=2)
+    report.draw_clip(out / "clip.gif", np.concatenate(first["clip"]), model.meta["frame_ms"])
+
+
+def rounded(value):
+    """Figures with at most four digits behind the point, for JSON."""
+    if isinstance(value, dict):
+        return {k: rounded(v) for k, v in value.items()}
+    return round(value, 4) if isinstance(value, float) else value
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--game", default="runner")
     parser.add_argument("--data", default="data", help="folder of all recordings")
     parser.add_argument("--model", type=Path, help="model folder; data/<game>/model by default")
-    parser.add_argument("--episodes", type=int, default=20, help="held-out episodes to measure on, at most")
+    parser.add_argument("--compare", type=Path, nargs="+", default=[], metavar="FOLDER",
+                        help="other model folders of the same game, for the same table and plots")
+    parser.add_argument("--held-out", type=Path, help="folder of held-out episodes; data/<game>/held_out by default, "
+                                                      "or held_out/<game> of this repository")
+    parser.add_argument("--out", type=Path, help="folder of the report; data/<game>/report by default")
     parser.add_argument("--dream-frames", type=int, default=10_000, help="length of the dreams that show stability")
-    parser.add_argument("--seed", type=int, default=12345, help="of the random keys of long dreams")
+    parser.add_argument("--seed", type=int, default=12345, help="of the keys that are made up here")
     args = parser.parse_args()
 
     folder = data.game_folder(args.data, args.game)
-    model = Model(args.model or folder / "model")
-    there = list(data.episode_files(folder / "frames"))
-    chosen = [n for n in there if data.is_held_out(n)][:args.episodes]
-    chosen += [n for n in there if not data.is_held_out(n)][:40]
-    episodes = list(data.load_episodes(folder / "frames", wanted=set(chosen).__contains__))
-    held_out, fitted_on = ([arrays for n, arrays in episodes if data.is_held_out(n) == wish] for wish in (True, False))
-    if not held_out:
-        raise SystemExit(f"no held-out episode in {folder / 'frames'}: every {data.HELD_OUT}th is one, record more")
-    frames, keys = (np.stack([e[k] for e in held_out]) for k in ("frames", "keys"))
-    frame_s = model.meta["frame_ms"] / 1000
-
-    flat = frames.reshape(-1, *frames.shape[2:])
-    z = model.encode(flat).reshape(*frames.shape[:2], -1)
-    spread = z.reshape(-1, z.shape[-1]).std(0)
-    again = model.encode(model.decode(z[:, ::5].reshape(-1, z.shape[-1])))
-    real_distance = np.quantile(np.linalg.norm((again - z[:, ::5].reshape(again.shape)) / spread, axis=-1), 0.99)
-    probe = fall_probe(np.stack([model.encode(e["frames"]) for e in fitted_on]),
-                       np.stack([e["restart"] for e in fitted_on]))
-
-    predicted = model.follow(z, keys)[:, :-1]
-    alive = ~np.stack([e["restart"] for e in held_out])[:, 1:]
-    error, still = np.square(predicted - z[:, 1:]), np.square(z[:, :-1] - z[:, 1:])
-    figures = {"frames": len(flat), "ceiling": measure_ceiling(model, flat, z.reshape(len(flat), -1)),
-               "one_step_skill": float(1 - error.mean() / still.mean()),
-               "one_step_skill_alive": float(1 - error[alive].mean() / still[alive].mean())}
-    rollouts, curves, rows, clip = measure_rollouts(model, frames, z, keys, frame_s)
-    stability, dreamed_fallen = measure_stability(model, z, probe, real_distance, args.dream_frames,
-                                                  args.seed)
-    real_fallen = np.stack([e["restart"] for e in held_out + fitted_on])
-    dreamed, real = lives(dreamed_fallen), lives(real_fallen)
-    figures |= {"rollout": rollouts, "stability": stability, "speed": measure_speed(model, z),
-                "falls": {name: {"per_1000_frames": float(rate),
-                                 "median_life_frames": float(np.median(n)) if len(n) else None}
-                          for name, (rate, n) in (("real", real), ("dreamed", dreamed))}}
-
-    out = folder / "report"
+    places = [args.held_out] if args.held_out else [folder / "held_out", HERE / "held_out" / folder.name]
+    kinds = data.load_held_out(next((place for place in places if place.is_dir()), places[0]))
+    out, reports, shown = args.out or folder / "report", {}, {}
+    models = [Model(path) for path in (args.model or folder / "model", *args.compare)]
+    for model in models:
+        if model.meta["keys"] != models[0].meta["keys"] or model.frame_s != models[0].frame_s:
+            raise SystemExit(f"{model.folder} has other keys or another pace than {models[0].folder}: compare models "
+                             "of one game")
+        name = str(model.folder)
+        reports[name], shown[name] = measure(model, kinds, args.dream_frames, args.seed)
     with data.disk_errors(out):
-        out.mkdir(exist_ok=True)
-        data.write_json(out / "report.json", figures)
-        report.draw_strip(out / "filmstrip.png", rows, scale=2)
-        report.draw_clip(out / "clip.gif", clip, model.meta["frame_ms"])
-        seconds = (np.arange(len(curves["whole"])) + 1) * frame_s
-        report.draw_lines(out / "rollout.png", {name: (seconds, curve) for name, curve in curves.items()},
-                          "game seconds", "gain over persistence, dB")
-        report.draw_histograms(out / "lives.png", {"real": real[1] * frame_s, "dreamed": dreamed[1] * frame_s},
-                               "length of a life, game seconds")
-    print(json.dumps(figures, indent=1))
-    print(f"look at filmstrip.png, clip.gif, rollout.png and lives.png in {out}")
+        out.mkdir(parents=True, exist_ok=True)
+        data.write_json(out / "report.json", rounded(reports))
+        data.write_text(out / "table.md", table(reports))
+        draw(out, models[0], shown)
+    print(table(reports))
+    print(f"look at rollout.png, survival.png, control.png, lives.png, filmstrip.png and clip.gif in {out}")
 
 
 if __name__ == "__main__":

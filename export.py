@@ -185,7 +185,8 @@ def main():
             "frame_ms": round(facts["tick_ms"] * facts["ticks_per_frame"], 3),
             **{k: facts[k] for k in ("url", "shape") if k in facts},
             "z_low": rounded(low), "z_high": rounded(high), "dz_std": rounded(dynamics.dz_std, 9),
-            "parameters": models.parameters(autoencoder, dynamics), "torch": torch.__version__, **told,
+            "parameters": models.parameters(autoencoder.encoder, autoencoder.decoder, dynamics),
+            "torch": torch.__version__, **told,
             "starts": start_states(latents, held_out if len(held_out) else training, dynamics, args.starts),
             "sha256": {}}
 

@@ -2,12 +2,26 @@
 
 Shapes: N pictures or frames in a row, B episodes, T frames, Z latent features
 """
+import torch
+
 PIXELS = 96 * 96
 
 
 def pixel_loss(pictures, truth):
     """Squared error a picture: MSE x 96 x 96. Both (N, 3, 96, 96) in 0..1 -> scalar in 0..9216."""
     return (pictures - truth).square().mean() * PIXELS
+
+
+def moving_loss(pictures, truth, still, weight):
+    """The pixel loss with the pixels that differ from the picture `still` (3, 96, 96) by more than 0.1 counting
+    1 + weight times; the weights' mean is 1. Both (N, 3, 96, 96) in 0..1 -> scalar >= 0."""
+    counts = 1 + weight * ((truth - still).abs().amax(1, keepdim=True) > 0.1)
+    return ((pictures - truth).square() * counts).mean() / counts.mean() * PIXELS
+
+
+def pose_loss(read, angles):
+    """How far off a helper reads angles (N, P) from z: read (N, 2P), their sin and cos -> scalar, 0 is perfect."""
+    return (read - torch.cat([angles.sin(), angles.cos()], dim=-1)).square().mean()
 
 
 def edges(pictures):

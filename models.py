@@ -6,7 +6,6 @@ is stored in the checkpoint, so loading never repeats one. The defaults are the 
 
 Shapes: N pictures, B episodes, T frames, Z latent features, K keys, L LSTM layers, H hidden width
 """
-import time
 from dataclasses import asdict, dataclass
 
 import torch
@@ -16,10 +15,12 @@ from torch import nn
 
 @dataclass
 class AutoencoderSizes:
-    """What makes an Autoencoder. `dropout` acts in the narrow linear layers, `noise` multiplies z while training."""
+    """What makes an Autoencoder. `dropout` acts in the narrow linear layers, `noise` multiplies z while training,
+    `bodies` is the number of angles that a helper reads from z while training (0: no helper)."""
     z: int = 16
     dropout: float = 0.2
     noise: float = 0.05
+    bodies: int = 0
 
 
 @dataclass
@@ -61,6 +62,51 @@ def start_weights(module):
             nn.init.zeros_(layer.bias)
 
 
+class Doubled(torch.autograd.Function):
+    """A transposed convolution of stride 2 on a CPU, 1.5 times as fast to train: forward as one ordinary convolution to
+    4 times the channels, a pixel shuffle behind it; backward as torch does it."""
+
+    @staticmethod
+    def forward(ctx, x, weight, bias):
+        if torch.is_autocast_enabled("cpu"):
+            x, weight, bias = (a.to(torch.get_autocast_dtype("cpu")) for a in (x, weight, bias))
+        ctx.save_for_backward(x, weight)
+        with torch.autocast("cpu", enabled=False):
+            return doubled(x, weight, bias)
+
+    @staticmethod
+    def backward(ctx, gradient):
+        x, weight = ctx.saved_tensors
+        of_x, of_weight, of_bias = torch.ops.aten.convolution_backward(
+            gradient.to(x.dtype), x, weight, [weight.shape[1]], [2, 2], [0, 0], [1, 1], True, [0, 0], 1, [True] * 3)
+        return of_x, of_weight.float(), of_bias.float()
+
+
+def doubled(x, weight, bias):
+    """conv_transpose2d of stride 2: x (N, I, h, w), weight (I, O, k, k), bias (O) -> (N, O, 2h - 2 + k, 2w - 2 + k).
+
+    Each of the four positions in a 2x2 square of the output is a convolution with every second weight."""
+    k = weight.shape[-1]
+    half = (k + 1) // 2
+    weight = F.pad(weight, (0, 2 * half - k, 0, 2 * half - k)).unflatten(3, (half, 2)).unflatten(2, (half, 2))
+    weight = weight.permute(1, 3, 5, 0, 2, 4).flip(4, 5).flatten(0, 2)                   # (4 O, I, half, half)
+    y = F.pixel_shuffle(F.conv2d(x, weight, bias.repeat_interleave(4), padding=half - 1), 2)
+    height, width = (2 * n - 2 + k for n in x.shape[-2:])
+    return y[..., :height, :width].contiguous()
+
+
+class Up(nn.ConvTranspose2d):
+    """ConvTranspose2d of stride 2 without padding."""
+
+    def __init__(self, inputs, outputs, kernel):
+        super().__init__(inputs, outputs, kernel, 2)
+
+    def forward(self, x):
+        if x.device.type == "cpu" and torch.is_grad_enabled():
+            return Doubled.apply(x, self.weight, self.bias)
+        return super().forward(x)
+
+
 class Encoder(nn.Module):
     """frames uint8 (N, 96, 96, 3) -> z float32 (N, Z). 107,040 parameters."""
 
@@ -85,8 +131,7 @@ class Decoder(nn.Module):
         self.head = nn.Sequential(nn.Linear(sizes.z, 64), nn.Dropout(sizes.dropout), Mish(),
                                   nn.Linear(64, 576), nn.Dropout(sizes.dropout), Mish())
         self.first = nn.ConvTranspose2d(576, 64, 7, 2)
-        self.rest = nn.Sequential(Mish(), nn.ConvTranspose2d(64, 32, 7, 2), Mish(), nn.ConvTranspose2d(32, 16, 9, 2),
-                                  Mish(), nn.ConvTranspose2d(16, 3, 8, 2), nn.Sigmoid())
+        self.rest = nn.Sequential(Mish(), Up(64, 32, 7), Mish(), Up(32, 16, 9), Mish(), Up(16, 3, 8), nn.Sigmoid())
 
     def forward(self, z):
         x = self.head(z)                                                    # (N, 576)
@@ -101,13 +146,15 @@ class Decoder(nn.Module):
 
 
 class Autoencoder(nn.Module):
-    """Encoder and decoder with what lies between them while training: noise on z."""
+    """Encoder and decoder with what lies between them while training: noise on z, and a helper that no one exports."""
 
     def __init__(self, sizes=None):
         super().__init__()
         self.sizes = sizes or AutoencoderSizes()
         self.encoder = Encoder(self.sizes)
         self.decoder = Decoder(self.sizes)
+        if self.sizes.bodies:
+            self.helper = nn.Linear(self.sizes.z, 2 * self.sizes.bodies)
         start_weights(self)
 
     def forward(self, frames):
@@ -160,24 +207,16 @@ def parameters(*modules):
 def pick_device(name=None):
     """The device to train on -> (torch.device, a function that makes its autocast context).
 
-    CUDA before MPS before CPU; bfloat16 on CUDA, and on a CPU that multiplies matrices faster with it (timed here)."""
+    CUDA before MPS before CPU; bfloat16 on CUDA, and on a CPU that has instructions for it."""
     best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(name or best)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise SystemExit(f"no device {name} here ({str(error).splitlines()[0]}): use --device {best}") from None
-    bfloat16 = device.type == "cuda"
-    if device.type == "cpu":
-        times = {}
-        for dtype in (torch.float32, torch.bfloat16):
-            x = torch.ones(512, 512, dtype=dtype)
-            x @ x
-            start = time.perf_counter()
-            for _ in range(5):
-                x @ x
-            times[dtype] = time.perf_counter() - start
-        bfloat16 = times[torch.bfloat16] < times[torch.float32]
+    supported = torch.cpu.get_capabilities()
+    bfloat16 = device.type == "cuda" or device.type == "cpu" and any(
+        supported.get(name) for name in ("amx_bf16", "avx512_bf16"))
     return device, lambda: torch.autocast(device.type, torch.bfloat16, enabled=bfloat16)
 
 

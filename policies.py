@@ -1,4 +1,4 @@
-"""Which keys are pressed: random ones, gaits that run, a mix of both, and key lists that are played again.
+"""Which keys are pressed: random ones, gaits that run, a person's, a mix of all, and key lists that are played again.
 
 A recording is a function of its keys alone, so key lists are a lossless store of it:
 
@@ -22,7 +22,8 @@ import data
 
 PRESS, LET_GO = 0.10, 0.22  # chance per frame that a key goes down or up: each is down 31% of the time
 GRID = 3                    # ticks: a gait's keys change at multiples of this, so that 1 and 3 ticks a frame play alike
-POLICIES = ("mix", "random", "gait")
+POLICIES = ("mix", "random", "gait", "human", "held", "choices")
+SEEN = 11                   # frames of play before the choices part
 
 
 def random_keys(frames, keys, chance):
@@ -43,6 +44,31 @@ def gait_keys(gait, frames, ticks_per_frame, drift=0.0):
     phase = (tick / gait["period"] + drift) % 1
     held = [(tick >= 0) & ((phase - start) % 1 < (end - start) % 1) for start, end in gait["on"]]
     return np.stack(held, 1).astype(np.uint8)
+
+
+def human_keys(frames, keys, ticks_per_frame, chance):
+    """Keys as a person tries them, uint8 (frames, K): slow and rhythmic, one or two at a time against others, long
+    holds, pauses. Each manner lasts 1 to 5 s of 30 ticks. chance: a numpy Generator."""
+    held, t = np.zeros((frames, keys), np.uint8), 0
+    while t < frames:
+        end = t + max(1, round(chance.uniform(30, 150) / ticks_per_frame))
+        order, n = chance.permutation(keys), chance.integers(1, 3)
+        groups = order[:n], order[n:2 * n]
+        manner = chance.choice(["beat", "hold", "pause"], p=[0.65, 0.2, 0.15])
+        if manner == "hold":
+            held[t:end, groups[0]] = 1
+        beat, part = chance.uniform(6, 30) / ticks_per_frame, chance.uniform(0.6, 1)  # half a period in frames
+        while manner == "beat" and t < end:
+            length = beat * chance.uniform(0.7, 1.3)
+            held[t:min(end, t + max(1, round(length * part))), groups[0]] = 1
+            t, groups = t + max(1, round(length)), groups[::-1]
+        t = end
+    return held
+
+
+def combinations(keys):
+    """All combinations of the keys, or the first 16: uint8 (C, K), none of them held in the first."""
+    return (np.arange(min(2 ** keys, 16))[:, None] >> np.arange(keys) & 1).astype(np.uint8)
 
 
 def load_gaits(path):
@@ -66,12 +92,42 @@ class Policy:
         if episode in self.lists:
             return self.lists[episode]
         chance = np.random.default_rng([self.seed, episode])
-        if self.name == "random":
-            return random_keys(self.frames, self.keys, chance), 0
-        kind = "gait" if self.name == "gait" else chance.choice(["random", "gait", "switch"], p=[0.4, 0.4, 0.2])
+        if self.name == "choices":
+            return self.choose(episode)
+        if self.name == "held":
+            return self.hold(episode, chance), 0
+        kind = self.name
+        if kind == "mix":
+            kind = chance.choice(["random", "human", "gait", "switch"], p=[0.3, 0.2, 0.35, 0.15])
         if kind == "random":
             return random_keys(self.frames, self.keys, chance), 0
+        if kind == "human":
+            return human_keys(self.frames, self.keys, self.ticks_per_frame, chance), 0
         return self.run(chance, switch=kind == "switch")
+
+    def hold(self, episode, chance):
+        """What nobody plays for long, in turn: no key, all keys, each key alone; then any combination, held after a
+        while -> keys (T, K)."""
+        keys = np.zeros((self.frames, self.keys), np.uint8)
+        if episode == 1:
+            keys[:] = 1
+        elif 2 <= episode < 2 + self.keys:
+            keys[:, episode - 2] = 1
+        elif episode:
+            keys[:] = random_keys(self.frames, self.keys, chance)
+            keys[chance.integers(0, 1 + self.frames // 2):] = chance.integers(0, 2, self.keys)
+        return keys
+
+    def choose(self, episode):
+        """The same moment of play, then each combination of keys in turn -> keys (L, K), skip: SEEN frames up to the
+        moment, the rest of the episode with the combination held."""
+        choices = combinations(self.keys)
+        moment, n = divmod(episode, len(choices))
+        chance = np.random.default_rng([self.seed, moment])
+        before = Policy("mix" if self.gaits else "random", self.keys, 200, self.ticks_per_frame, self.seed, self.gaits)
+        keys, skip = before(moment)
+        skip += int(chance.integers(0, 150))
+        return np.vstack([keys[:skip + SEEN - 1], np.repeat(choices[n:n + 1], self.frames - SEEN + 1, 0)]), skip
 
     def run(self, chance, switch):
         """A window of a run: clean up to a random place of it, then with noise -> keys (L, K), skip."""

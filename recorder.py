@@ -104,7 +104,8 @@ def add_arguments(parser):
     parser.add_argument("--frames", type=int, default=256, help="frames of an episode")
     parser.add_argument("--ticks-per-frame", type=int, default=3, help="updates of the game between two frames")
     parser.add_argument("--policy", choices=policies.POLICIES,
-                        help="which keys: random ones, gaits that run, or both (mix, where gaits are known)")
+                        help="which keys: random ones, gaits that run, a person's, single ones held, every choice at "
+                             "the same moments, or a mix (the default where gaits are known)")
     parser.add_argument("--supersample", type=int, default=2,
                         help="WebGL games are drawn at 96 times this, then averaged (1 to 4)")
     parser.add_argument("--workers", type=int, default=default_workers(), help="browsers at the same time")
@@ -125,7 +126,7 @@ def make_policy(game, args):
     """The keys that these options ask for. args: those of add_arguments()."""
     gaits = policies.load_gaits(game.gaits)
     name = args.policy or ("mix" if gaits else "random")
-    if name != "random" and not gaits:
+    if name in ("mix", "gait") and not gaits:
         raise SystemExit(f"{game.name} has no gaits in {game.gaits}: run  python search_gaits.py --game "
                          f"{args.game}  first, or use --policy random")
     return policies.Policy(name, len(game.keys), args.frames, args.ticks_per_frame, args.seed, gaits)
@@ -135,9 +136,9 @@ def describe(game, args):
     """How episodes are made, for the meta.json beside them: a dict. args: those of add_arguments()."""
     policy = make_policy(game, args)
     said = {"name": policy.name}
-    if policy.name != "gait":
+    if policy.name in ("random", "mix"):
         said |= {"press": policies.PRESS, "let_go": policies.LET_GO}
-    if policy.name != "random":
+    if policy.name in ("gait", "mix"):
         said["gaits"] = hashlib.sha256(game.gaits.read_bytes()).hexdigest()[:12]
     return {"game": game.name, "url": game.home, "keys": game.keys, "tick_ms": game.tick_ms,
             "ticks_per_frame": args.ticks_per_frame, "frames": args.frames, "seed": args.seed, "policy": said,

@@ -60,14 +60,42 @@ def draw_curves(log_path, picture_path, names):
     draw_lines(picture_path, lines, "epoch", log_scale=True)
 
 
-def draw_histograms(path, values, x_label):
-    """Histograms {name: numbers} over each other, as shares, as PNG."""
-    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
-    bins = np.linspace(0, max([1.0, *(v.max() for v in values.values() if len(v))]), 30)
-    for name, v in values.items():
-        axes.hist(v, bins, density=len(v) > 0, alpha=0.5, label=f"{name} ({len(v)})")
-    axes.set_xlabel(x_label)
-    axes.legend()
+def draw_panels(path, panels, x_label, y_label):
+    """Panels {title: {name: (x, y)}} of lines side by side, as PNG; the same name has the same colour in each."""
+    figure, row = plt.subplots(1, len(panels), figsize=(4 * len(panels), 3.8), sharey=True, squeeze=False,
+                               layout="constrained")
+    for axes, (title, lines) in zip(row[0], panels.items()):
+        for name, (x, y) in lines.items():
+            axes.plot(x, y, label=name)
+        axes.set(title=title, xlabel=x_label)
+        axes.grid(alpha=0.3)
+    row[0, 0].set_ylabel(y_label)
+    row[0, -1].legend(fontsize="small")
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def draw_histograms(path, panels, x_label):
+    """Panels {title: {name: numbers}} of histograms over each other, as shares, as PNG."""
+    figure, row = plt.subplots(1, len(panels), figsize=(4 * len(panels), 3.8), squeeze=False, layout="constrained")
+    for axes, (title, values) in zip(row[0], panels.items()):
+        bins = np.linspace(0, max([1.0, *(v.max() for v in values.values() if len(v))]), 25)
+        for name, v in values.items():
+            axes.hist(v, bins, density=len(v) > 0, alpha=0.5, label=f"{name} ({len(v)})")
+        axes.set(title=title, xlabel=x_label)
+        axes.legend()
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def draw_matrix(path, matrix, names, x_label, y_label):
+    """A matrix (N, N) of numbers in -1..1 as PNG; names: N words for rows and columns."""
+    figure, axes = plt.subplots(figsize=(5.5, 4.8), layout="constrained")
+    image = axes.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1)
+    axes.set(xlabel=x_label, ylabel=y_label)
+    axes.set_xticks(range(len(names)), names, rotation=90)
+    axes.set_yticks(range(len(names)), names)
+    figure.colorbar(image, label="cosine")
     figure.savefig(path, dpi=110)
     plt.close(figure)
 

@@ -16,6 +16,7 @@ import data
 import losses
 import models
 import report
+from muon import Muon
 
 
 def measure(model, frames, device, autocast):
@@ -32,19 +33,21 @@ def measure(model, frames, device, autocast):
     return decibels, 10 ** (-decibels / 10) * losses.PIXELS, rebuilt
 
 
-def train_step(model, frames, run, weights, autocast):
-    """One batch of frames uint8 (N, 96, 96, 3), `run` in a row -> (loss, pixel loss).
+def train_step(model, frames, angles, run, weights, still, autocast):
+    """One batch of frames uint8 (N, 96, 96, 3), `run` in a row, angles (N, P) or None -> (loss, pixel loss).
 
-    weights: of the edge and the interpretability loss."""
+    weights: of the losses by name. still: the picture (3, 96, 96) from which a moving pixel differs."""
     with autocast():
         z, pictures = model(frames)
     pictures, z, truth = pictures.float(), z.float(), models.to_float(frames)
     pixel = losses.pixel_loss(pictures, truth)
-    loss = pixel
-    if weights[0]:
-        loss = loss + weights[0] * losses.edge_loss(pictures, truth)
-    if weights[1]:
-        loss = loss + weights[1] * losses.interpretability_loss(z.unflatten(0, (-1, run)))
+    loss = losses.moving_loss(pictures, truth, still, weights["moving"]) if weights["moving"] else pixel
+    if weights["edge"]:
+        loss = loss + weights["edge"] * losses.edge_loss(pictures, truth)
+    if weights["interpretability"]:
+        loss = loss + weights["interpretability"] * losses.interpretability_loss(z.unflatten(0, (-1, run)))
+    if weights["pose"]:
+        loss = loss + weights["pose"] * losses.pose_loss(model.helper(z), angles)
     return loss, pixel
 
 
@@ -59,6 +62,10 @@ def parse():
     parser.add_argument("--batch", type=int, default=256, help="frames a step")
     parser.add_argument("--run", type=int, default=256, help="frames in a row in a batch; a divisor of --batch")
     parser.add_argument("--lr", type=float, default=1e-3, help="highest learning rate")
+    parser.add_argument("--muon", type=float, default=0, help="highest learning rate of Muon, for all weights but the "
+                                                              "biases; 0: AdamW for all")
+    parser.add_argument("--pose", type=float, default=0, help="weight of a helper that reads the recorded pose from z")
+    parser.add_argument("--moving", type=float, default=0, help="additional weight of the pixels that move")
     parser.add_argument("--edge", type=float, default=0.10, help="weight of the edge loss")
     parser.add_argument("--interpretability", type=float, default=10.0, help="weight of that loss")
     parser.add_argument("--dropout", type=float, default=0.2, help="in the narrow layers")
@@ -85,15 +92,19 @@ def main():
     if not steps or not len(held_out):
         raise SystemExit(f"{len(numbers)} episodes of {frames.shape[1]} frames are too few: at least {data.HELD_OUT} "
                          f"episodes, with {args.run} frames in a row (--run), {args.batch} in all (--batch) are needed")
+    angles = torch.from_numpy(data.load_poses(folder / "frames", numbers)[..., 2]) if args.pose else None
+    still = torch.from_numpy(np.median(frames[train[::16], ::16].reshape(-1, *frames.shape[2:])[:1000], axis=0))
+    still = (still.permute(2, 0, 1) / 255).float().to(device)
     frames = torch.from_numpy(frames)
     if device.type == "cuda" and frames.nbytes < 0.7 * torch.cuda.mem_get_info()[0]:
         frames = frames.to(device)
     count = len(train) * frames.shape[1]
     shuffled = np.random.default_rng(args.seed)
 
-    sizes = models.AutoencoderSizes(dropout=args.dropout, noise=args.noise)
-    model = models.Autoencoder(sizes).to(device, memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr)
+    sizes = models.AutoencoderSizes(dropout=args.dropout, noise=args.noise,
+                                    bodies=angles.shape[-1] if args.pose else 0)
+    model = models.Autoencoder(sizes).to(device)
+    optimizer = Muon(model, args.lr, args.muon) if args.muon else torch.optim.AdamW(model.parameters(), lr=args.lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, args.restart_epochs)
     best, first = 0.0, 0
     if state := models.load_resume(folder / "ae_resume.pt", model, optimizer, schedule):
@@ -105,13 +116,16 @@ def main():
 
     clock = report.Clock(args.epochs, first)
     for epoch in range(first, args.epochs):
-        weights = (args.edge, args.interpretability) if epoch >= args.pixel_epochs else (0, 0)
+        late = epoch >= args.pixel_epochs
+        weights = {"moving": args.moving, "pose": args.pose, "edge": late * args.edge,
+                   "interpretability": late * args.interpretability}
         order = shuffled.permutation(len(train) * runs)[:steps * (args.batch // args.run)]
         total = 0.0
         for step, chosen in enumerate(np.split(order, steps)):
             cuts = [(train[i // runs], i % runs * args.run) for i in chosen]
-            batch = torch.cat([frames[e, t:t + args.run] for e, t in cuts]).to(device)
-            loss, pixel = train_step(model, batch, args.run, weights, autocast)
+            batch, poses = (None if a is None else torch.cat([a[e, t:t + args.run] for e, t in cuts]).to(device)
+                            for a in (frames, angles))
+            loss, pixel = train_step(model, batch, poses, args.run, weights, still, autocast)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

@@ -33,6 +33,16 @@ def test_decoder_equals_plain_transposed_convolutions():
     torch.testing.assert_close(decoder(z), plain)
 
 
+@pytest.mark.parametrize("kernel", [7, 8, 9])
+def test_fast_transposed_convolution_equals_torchs_and_so_do_its_gradients(kernel):
+    up, x = models.Up(6, 5, kernel), torch.randn(2, 6, 4, 7, requires_grad=True)
+    plain = torch.nn.functional.conv_transpose2d(x, up.weight, up.bias, stride=2)
+    wanted = torch.autograd.grad(plain.square().sum(), (x, up.weight, up.bias))
+    fast = up(x)
+    torch.testing.assert_close(fast, plain)
+    torch.testing.assert_close(torch.autograd.grad(fast.square().sum(), (x, up.weight, up.bias)), wanted)
+
+
 def test_frame_by_frame_equals_the_whole_sequence():
     dynamics = models.Dynamics().eval()
     dynamics.dz_std += torch.rand(16)
