@@ -51,8 +51,15 @@ def interpretability_loss(z):
     return (relative / (relative.norm(dim=-1, keepdim=True) + 1e-12)).sum(-1).mean() - 1
 
 
-def step_loss(prediction, truth, z, dz_std):
-    """Weighted squared error of predicted latents over that of persistence. All (B, T, Z), dz_std (Z) -> scalar:
-    0 is perfect, 1 is as good as predicting that nothing changes."""
-    error = ((prediction - truth).square() / dz_std).mean()
-    return error / ((z - truth).square() / dz_std).mean()
+def step_loss(prediction, truth, z, scale):
+    """Weighted squared error of predicted latents over that of persistence. All (B, T, Z); scale (Z) divides the
+    squares -> scalar: 0 is perfect, 1 is as good as predicting that nothing changes."""
+    error = ((prediction - truth).square() / scale).mean()
+    return error / ((z - truth).square() / scale).mean()
+
+
+def rollout_loss(dreamed, truth, z, scale):
+    """The same for dreams (B, T, Z) that began after the frame z (B, 1, Z), every frame of them weighing the same: far
+    ones would outweigh the first otherwise."""
+    error = ((dreamed - truth).square() / scale).mean((0, 2))  # (T,)
+    return (error / ((z - truth).square() / scale).mean((0, 2))).mean()

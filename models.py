@@ -189,13 +189,15 @@ class Dynamics(nn.Module):
         """z (..., Z) and the LSTM's output x (..., H) -> z_next (..., Z)."""
         return z + self.dz_mean + self.dz_std * self.head(x)
 
-    def rollout(self, z, keys, state=None):
-        """The dream on its own output: z (B, Z), keys (B, T, K) -> z_next (B, T, Z), state."""
+    def rollout(self, z, keys, state=None, detached=False):
+        """The dream on its own output: z (B, Z), keys (B, T, K) -> z_next (B, T, Z), state.
+
+        detached: no gradient flows through what is fed back."""
         dreamed = []
         for t in range(keys.shape[1]):
             z_next, state = self(z[:, None], keys[:, t:t + 1], state)
-            z = z_next[:, 0]
-            dreamed.append(z)
+            dreamed.append(z_next[:, 0])
+            z = z_next[:, 0].detach() if detached else z_next[:, 0]
         return torch.stack(dreamed, dim=1), state
 
 

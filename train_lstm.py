@@ -5,9 +5,9 @@ Writes  data/<game>/lstm.pt (the best so far), lstm_resume.pt, lstm_log.jsonl, l
 
     python train_lstm.py --game runner
 
-The defaults are the original's recipe: teacher forcing, noise on z, 1/std weights. With --rollout N the network is also
-trained on its own output: every N true frames a dream of N frames forks off, and it learns from that, too. The same
-command resumes.
+The defaults are the original's recipe: teacher forcing, noise on z, 1/std weights. With --rollout N the network is
+trained on its own output: every N true frames a dream of N frames forks off. What each option does to a dream is
+measured in the README. The same command resumes.
 
 Shapes: B episodes, T frames, Z latent features, K keys
 """
@@ -15,11 +15,13 @@ import argparse
 
 import numpy as np
 import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import data
 import losses
 import models
 import report
+from muon import Muon
 
 WARM_UP = 10           # true frames before a measured dream begins
 HORIZONS = (1, 5, 10)  # frames of dream that the report sums the error over
@@ -67,27 +69,32 @@ def paint_dream(path, model, decoder, z, keys, frames=12, every=2):
     report.draw_strip(path, rows, scale=2)
 
 
-def train_step(model, z, keys, noise, rollout):
+def train_step(model, z, keys, args, scale):
     """One batch of whole episodes: z (B, T, Z), keys (B, T, K) -> loss (scalar, 1 is persistence).
 
-    With `rollout` the dream forks off every `rollout` frames, from the state that true frames left, and its error over
-    as many frames is added."""
-    z_in, keys, truth = z[:, :-1] + noise * model.dz_std * torch.randn_like(z[:, :-1]), keys[:, :-1], z[:, 1:]
+    Without --rollout every frame is predicted from true ones. With it a dream forks off every `rollout` frames, from
+    the state that true frames left, and learns from its own output; teacher is then the weight of the other loss.
+    scale (Z): what the squared errors are divided by."""
+    z_in, keys, truth = z[:, :-1] + args.noise * model.dz_std * torch.randn_like(z[:, :-1]), keys[:, :-1], z[:, 1:]
     x, states, state = [], [], None
-    for part in torch.cat([z_in, keys], dim=-1).split(rollout or z.shape[1], dim=1):
+    for part in torch.cat([z_in, keys], dim=-1).split(args.rollout or z.shape[1], dim=1):
         y, state = model.lstm(part, state)
         x.append(y)
         states.append(state)
-    predicted = model.next(z_in, torch.cat(x, dim=1))  # (B, T-1, Z)
-    loss = losses.step_loss(predicted, truth, z[:, :-1], model.dz_std)
-    if not rollout:
+    x, loss = torch.cat(x, dim=1), 0
+    if not args.rollout or args.teacher:
+        loss = args.teacher * losses.step_loss(model.next(z_in, x), truth, z[:, :-1], scale)
+    if not args.rollout:
         return loss
-    forks = range(rollout, z_in.shape[1] - rollout + 1, rollout)
+    forks = range(args.rollout, z_in.shape[1] - args.rollout + 2, args.rollout)
     h, c = (torch.cat(parts, dim=1) for parts in zip(*states[:len(forks)]))        # (L, B * forks, H)
-    dreamed, _ = model.rollout(torch.cat([predicted[:, t - 1] for t in forks]),
-                               torch.cat([keys[:, t:t + rollout] for t in forks]), (h, c))
-    truth = torch.cat([truth[:, t:t + rollout] for t in forks])
-    return loss + losses.step_loss(dreamed, truth, torch.cat([z[:, t:t + 1] for t in forks]), model.dz_std)
+    last = torch.tensor(forks, device=z.device) - 1
+    begin = model.next(z_in[:, last], x[:, last]).transpose(0, 1).flatten(0, 1)    # (forks * B, Z), frame t of each
+    dreamed, _ = model.rollout(begin, torch.cat([keys[:, t:t + args.rollout - 1] for t in forks]), (h, c),
+                               args.pushforward)
+    truth = torch.cat([truth[:, t - 1:t - 1 + args.rollout] for t in forks])
+    return loss + losses.rollout_loss(torch.cat([begin[:, None], dreamed], dim=1), truth,
+                                      torch.cat([z[:, t - 1:t] for t in forks]), scale)
 
 
 def parse():
@@ -102,7 +109,14 @@ def parse():
     parser.add_argument("--weight-decay", type=float, default=1e-5)
     parser.add_argument("--noise", type=float, default=0.10, help="on the input z, as a share of the std of its steps")
     parser.add_argument("--dropout", type=float, default=0.1)
-    parser.add_argument("--rollout", type=int, default=0, help="frames of dream that it also learns from; 0: none")
+    parser.add_argument("--rollout", type=int, default=0, help="frames of dream that it learns from; 0: none")
+    parser.add_argument("--teacher", type=float, default=1.0, help="weight of the one-step loss beside --rollout")
+    parser.add_argument("--pushforward", action="store_true", help="no gradient through the frames of a dream")
+    parser.add_argument("--unit", action="store_true", help="errors in units of each feature's variance, not its std")
+    parser.add_argument("--muon", type=float, default=0, help="highest learning rate of Muon, for all weights but the "
+                                                              "biases; 0: AdamW for all")
+    parser.add_argument("--ema", type=float, default=0, help="keep and measure a moving average of the weights, with "
+                                                             "this decay a step; 0: none")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
@@ -114,6 +128,8 @@ def main():
     folder = data.game_folder(args.data, args.game)
     store = data.Latents(folder / "latents")
     train, held_out = store.split()
+    if args.rollout < 0 or args.rollout == 1:
+        raise SystemExit("--rollout must be 0, or 2 and more frames")
     if 2 * args.rollout > store.z.shape[1] - 1:
         raise SystemExit(f"--rollout {args.rollout} does not fit twice into an episode of {store.z.shape[1]} frames")
     if len(train) < 1 or len(held_out) < 1:
@@ -137,12 +153,18 @@ def main():
     dz = np.diff(store.z[sample].astype(np.float32), axis=1).reshape(-1, sizes.z)
     model.dz_mean.copy_(torch.from_numpy(dz.mean(0)))
     model.dz_std.copy_(torch.from_numpy(dz.std(0) + 1e-6))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=args.weight_decay)
+    scale = model.dz_std ** (2 if args.unit else 1)
+    optimizer = (Muon(model, args.lr, args.muon, args.weight_decay) if args.muon else
+                 torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=args.weight_decay))
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(args.ema)) if args.ema else None
+    shown = average.module if args.ema else model
     schedule = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, args.restart_epochs)
     shuffled = np.random.default_rng(args.seed)
     best, first = float("inf"), 0
     if state := models.load_resume(folder / "lstm_resume.pt", model, optimizer, schedule):
         best, first = state["best"], state["epoch"]
+        if args.ema:
+            average.load_state_dict(state["average"])
         shuffled.bit_generator.state = state["shuffled"]
     frames = len(train) * store.z.shape[1]
     print(f"{device}, {models.parameters(model):,} parameters, {frames:,} frames to train on, "
@@ -157,14 +179,16 @@ def main():
             chosen = order[step * args.batch:(step + 1) * args.batch]
             z, keys = [a[chosen] for a in everything[:2]] if fits else load(np.sort(train[chosen]))[:2]
             with autocast():
-                loss = train_step(model, z, keys, args.noise, args.rollout)
+                loss = train_step(model, z, keys, args, scale)
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # a dream trained through time can explode
             optimizer.step()
+            if args.ema:
+                average.update_parameters(model)
             schedule.step(epoch + (step + 1) / steps)
             total += loss.detach()
-        figures = measure(model, *measured_on)
+        figures = measure(shown, *measured_on)
         train_loss, score = float(total) / steps, figures["rollout_10"]
         print(f"epoch {epoch + 1:4d} | train {train_loss:6.4f} | one-step skill {figures['skill']:6.3f} | "
               "dream over persistence " + ", ".join(f"{n} frames {figures[f'rollout_{n}']:5.3f}" for n in HORIZONS)
@@ -173,13 +197,14 @@ def main():
             report.log(folder / "lstm_log.jsonl", {"epoch": epoch + 1, "train": train_loss, **figures})
             report.draw_curves(folder / "lstm_log.jsonl", folder / "lstm_curves.png",
                                ["train", *(f"rollout_{n}" for n in HORIZONS)])
-            paint_dream(folder / "lstm_dream.png", model, autoencoder.decoder, *measured_on[:2])
+            paint_dream(folder / "lstm_dream.png", shown, autoencoder.decoder, *measured_on[:2])
             if score < best:
                 best = score
-                models.save(folder / "lstm.pt", model, measured={k: round(v, 4) for k, v in figures.items()},
+                models.save(folder / "lstm.pt", shown, measured={k: round(v, 4) for k, v in figures.items()},
                             how={**vars(args), "device": str(device), "epochs_done": epoch + 1, "frames_seen": frames})
             models.save_resume(folder / "lstm_resume.pt", model, optimizer, schedule, epoch=epoch + 1, best=best,
-                               shuffled=shuffled.bit_generator.state)
+                               shuffled=shuffled.bit_generator.state,
+                               average=average.state_dict() if args.ema else None)
     print(f"best: dream over persistence {best:.3f} over 10 frames, in {folder / 'lstm.pt'}; "
           f"look at {folder / 'lstm_dream.png'}")
 

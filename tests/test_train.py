@@ -3,6 +3,7 @@ import json
 import resource
 import shutil
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
@@ -10,12 +11,14 @@ import pytest
 import torch
 from conftest import ROOT, run
 from PIL import Image
+from torch import nn
 
 import data
 import losses
 import models
 import report
 import train_lstm
+from muon import Muon, orthogonal
 
 
 def test_parameters_are_the_originals():
@@ -43,6 +46,25 @@ def test_fast_transposed_convolution_equals_torchs_and_so_do_its_gradients(kerne
     torch.testing.assert_close(torch.autograd.grad(fast.square().sum(), (x, up.weight, up.bias)), wanted)
 
 
+def test_muon_makes_steps_whose_singular_values_are_about_one():
+    chance = torch.Generator().manual_seed(0)
+    for shape in ((20, 50), (50, 20)):
+        values = torch.linalg.svdvals(orthogonal(torch.randn(shape, generator=chance)))
+        assert values.min() > 0.5 and values.max() < 1.4
+
+
+def test_muon_steps_matrices_and_leaves_the_rest_to_adam():
+    ours, adams = nn.Linear(8, 5), nn.Linear(8, 5)
+    adams.load_state_dict(ours.state_dict())
+    before, x = ours.weight.detach().clone(), torch.randn(30, 8)
+    for module, optimizer in ((ours, Muon(ours, 1e-2, 0.1)), (adams, torch.optim.AdamW(adams.parameters(), 1e-2))):
+        module(x).square().sum().backward()
+        optimizer.step()
+    torch.testing.assert_close(ours.bias, adams.bias)
+    values = torch.linalg.svdvals(before - ours.weight) / 0.1
+    assert values.min() > 0.5 and values.max() < 1.4
+
+
 def test_frame_by_frame_equals_the_whole_sequence():
     dynamics = models.Dynamics().eval()
     dynamics.dz_std += torch.rand(16)
@@ -65,16 +87,33 @@ def test_rollout_feeds_on_its_own_output():
 def test_rollout_loss_equals_dreams_forked_by_hand():
     model = models.Dynamics().eval()
     z, keys = torch.randn(2, 31, 16), torch.randint(0, 2, (2, 31, 4)).float()
+    scale = torch.rand(16) + 0.5
     predicted, _ = model(z[:, :-1], keys[:, :-1])
-    teacher = losses.step_loss(predicted, z[:, 1:], z[:, :-1], model.dz_std)
+    teacher = losses.step_loss(predicted, z[:, 1:], z[:, :-1], scale)
     dreams = []
     for t in (10, 20):
         warm, state = model(z[:, :t], keys[:, :t])
-        dreams.append(model.rollout(warm[:, -1], keys[:, t:t + 10], state)[0])
-    truth, still = (torch.cat([z[:, t + a:t + b] for t in (10, 20)]) for a, b in ((1, 11), (0, 1)))
-    both = teacher + losses.step_loss(torch.cat(dreams), truth, still, model.dz_std)
-    torch.testing.assert_close(train_lstm.train_step(model, z, keys, 0.0, 0), teacher)
-    torch.testing.assert_close(train_lstm.train_step(model, z, keys, 0.0, 10), both)
+        dreams.append(torch.cat([warm[:, -1:], model.rollout(warm[:, -1], keys[:, t:t + 9], state)[0]], dim=1))
+    truth, still = (torch.cat([z[:, t + a:t + b] for t in (10, 20)]) for a, b in ((0, 10), (-1, 0)))
+    rollout = losses.rollout_loss(torch.cat(dreams), truth, still, scale)
+
+    def loss(**options):
+        args = SimpleNamespace(**{"noise": 0.0, "rollout": 10, "teacher": 1.0, "pushforward": False, **options})
+        return train_lstm.train_step(model, z, keys, args, scale)
+
+    torch.testing.assert_close(loss(rollout=0), teacher)
+    torch.testing.assert_close(loss(teacher=0.5), 0.5 * teacher + rollout)
+    torch.testing.assert_close(loss(teacher=0), rollout)
+    ours, pushed = (torch.autograd.grad(loss(teacher=0, pushforward=p), model.lstm.weight_ih_l0) for p in (0, 1))
+    assert not torch.allclose(*ours, *pushed)
+
+
+def test_a_dream_weighs_every_frame_the_same():
+    z, truth = torch.zeros(1, 1, 2), torch.tensor([[[1.0, 0], [10, 0]]])
+    scale = torch.ones(2)
+    assert losses.rollout_loss(truth, truth, z, scale) == 0
+    assert losses.rollout_loss(torch.zeros_like(truth), truth, z, scale) == 1
+    assert losses.rollout_loss(truth * torch.tensor([[[1.0], [0]]]), truth, z, scale) == 0.5
 
 
 def test_noise_and_dropout_act_in_training_only():
@@ -120,8 +159,10 @@ def test_psnr_and_ssim():
 
 # ------------------------------------------------------------------------------------------------------- the chain
 
-TRAIN_AE = ("train_ae.py", "--restart-epochs", 2, "--pixel-epochs", 1, "--batch", 64, "--run", 16)
-TRAIN_LSTM = ("train_lstm.py", "--restart-epochs", 2, "--batch", 8, "--rollout", 4)
+TRAIN_AE = ("train_ae.py", "--restart-epochs", 2, "--pixel-epochs", 1, "--batch", 64, "--run", 16, "--muon", 0.02,
+            "--pose", 10, "--moving", 1)
+TRAIN_LSTM = ("train_lstm.py", "--restart-epochs", 2, "--batch", 8, "--rollout", 4, "--ema", 0.9, "--unit",
+              "--pushforward")
 
 
 @pytest.fixture(scope="module")
