@@ -16,6 +16,7 @@ pipeline: .venv/all .venv/browser
 	@set -e; began=$$SECONDS; \
 	step() { local start=$$SECONDS; echo "== python $$*"; $(BIN)/python "$$@"; echo "== took $$((SECONDS - start)) s"; }; \
 	step collect.py --episodes 80 --policy random; \
+	step collect.py --held-out; \
 	step train_ae.py --epochs 6 --restart-epochs 6 --pixel-epochs 5 --batch 32 --run 1 --lr 2e-3 --dropout 0 --interpretability 0; \
 	step encode.py --live 600 --policy random; \
 	step train_lstm.py --epochs 6 --restart-epochs 6 --batch 8 --rollout 10; \

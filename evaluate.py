@@ -503,10 +503,10 @@ def main():
     args = parser.parse_args()
 
     folder = data.game_folder(args.data, args.game)
+    models = [Model(path) for path in (args.model or folder / "model", *args.compare)]
     places = [args.held_out] if args.held_out else [folder / "held_out", HERE / "held_out" / folder.name]
     kinds = data.load_held_out(next((place for place in places if place.is_dir()), places[0]))
     out, reports, shown = args.out or folder / "report", {}, {}
-    models = [Model(path) for path in (args.model or folder / "model", *args.compare)]
     for model in models:
         if model.meta["keys"] != models[0].meta["keys"] or model.frame_s != models[0].frame_s:
             raise SystemExit(f"{model.folder} has other keys or another pace than {models[0].folder}: compare models "

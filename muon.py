@@ -1,10 +1,11 @@
 """Muon: for the weights that are matrices, a momentum whose step is made orthogonal; AdamW for all others.
 
-Measured on the autoencoder, 130,000 frames seen: 2 dB sharper than AdamW alone. After Jordan et al. 2024,
-https://kellerjordan.github.io/posts/muon (torch.optim.Muon takes matrices alone, a convolution's weights are made one).
+After Jordan et al. 2024, https://kellerjordan.github.io/posts/muon (torch.optim.Muon takes matrices alone; here a
+convolution's weights are seen as one). What it brings is measured in the README.
 """
 import torch
 
+LARGEST = 256                      # wider matrices are left to AdamW: to make their steps orthogonal takes too long
 STEPS = 5                          # of the iteration
 A, B, C = 3.4445, -4.7750, 2.0315  # its polynomial, from there
 
@@ -21,12 +22,12 @@ def orthogonal(matrix):
 
 
 class Muon(torch.optim.AdamW):
-    """module: its weights of two or more dimensions are stepped by `muon_lr`, all else by AdamW with `lr`."""
+    """module: its matrices with up to LARGEST rows or columns are stepped by `muon_lr`, all else by AdamW with `lr`."""
 
     def __init__(self, module, lr, muon_lr, weight_decay=0.01, momentum=0.95):
-        weights = list(module.parameters())
-        groups = [{"params": [w for w in weights if w.ndim < 2], "momentum": 0},
-                  {"params": [w for w in weights if w.ndim > 1], "momentum": momentum, "lr": muon_lr}]
+        groups = [{"params": [], "momentum": 0}, {"params": [], "momentum": momentum, "lr": muon_lr}]
+        for weight in module.parameters():
+            groups[weight.ndim > 1 and min(weight.flatten(1).shape) <= LARGEST]["params"].append(weight)
         super().__init__(groups, lr, weight_decay=weight_decay)
 
     @torch.no_grad()
@@ -35,7 +36,9 @@ class Muon(torch.optim.AdamW):
             for weight in group["params"] if group["momentum"] else ():
                 if weight.grad is None:
                     continue
-                average = self.state[weight].setdefault("average", torch.zeros_like(weight))
+                if "average" not in self.state[weight]:
+                    self.state[weight]["average"] = torch.zeros_like(weight)
+                average = self.state[weight]["average"]
                 average.mul_(group["momentum"]).add_(weight.grad)
                 step = orthogonal((weight.grad + group["momentum"] * average).flatten(1))
                 scale = max(1, step.shape[0] / step.shape[1]) ** 0.5

@@ -62,8 +62,8 @@ def parse():
     parser.add_argument("--batch", type=int, default=256, help="frames a step")
     parser.add_argument("--run", type=int, default=256, help="frames in a row in a batch; a divisor of --batch")
     parser.add_argument("--lr", type=float, default=1e-3, help="highest learning rate")
-    parser.add_argument("--muon", type=float, default=0, help="highest learning rate of Muon, for all weights but the "
-                                                              "biases; 0: AdamW for all")
+    parser.add_argument("--muon", type=float, default=0, help="highest learning rate of Muon, for the weights that are "
+                                                              "matrices and not too large; 0: AdamW for all")
     parser.add_argument("--pose", type=float, default=0, help="weight of a helper that reads the recorded pose from z")
     parser.add_argument("--moving", type=float, default=0, help="additional weight of the pixels that move")
     parser.add_argument("--edge", type=float, default=0.10, help="weight of the edge loss")

@@ -113,8 +113,8 @@ def parse():
     parser.add_argument("--teacher", type=float, default=1.0, help="weight of the one-step loss beside --rollout")
     parser.add_argument("--pushforward", action="store_true", help="no gradient through the frames of a dream")
     parser.add_argument("--unit", action="store_true", help="errors in units of each feature's variance, not its std")
-    parser.add_argument("--muon", type=float, default=0, help="highest learning rate of Muon, for all weights but the "
-                                                              "biases; 0: AdamW for all")
+    parser.add_argument("--muon", type=float, default=0, help="highest learning rate of Muon, for the weights that are "
+                                                              "matrices and not too large; 0: AdamW for all")
     parser.add_argument("--ema", type=float, default=0, help="keep and measure a moving average of the weights, with "
                                                              "this decay a step; 0: none")
     parser.add_argument("--seed", type=int, default=0)

@@ -27,6 +27,7 @@ def folder(tmp_path_factory):
     root = tmp_path_factory.mktemp("own")
     alone = {**os.environ, "OMP_NUM_THREADS": "1"}  # on a busy machine two threads wait for each other most of the time
     for script, *args in (("collect.py", "--episodes", 21, "--frames", 48, "--ticks-per-frame", 2),
+                          ("collect.py", "--held-out", "--frames", 48, "--ticks-per-frame", 2),
                           ("train_ae.py", "--epochs", 3, "--batch", 16, "--run", 4, "--lr", 2e-3, "--dropout", 0),
                           ("encode.py", "--frames", 48, "--ticks-per-frame", 2, "--live", 23),
                           ("train_lstm.py", "--epochs", 3, "--batch", 4),
@@ -59,8 +60,10 @@ def test_the_model_folder_tells_of_this_game(folder):
     assert (meta["tick_ms"], meta["ticks_per_frame"], meta["frame_ms"]) == (20, 2, 40)
     dynamics = onnxruntime.InferenceSession(folder / "model" / "dynamics.onnx")
     assert {x.name: x.shape for x in dynamics.get_inputs()}["keys"] == ["N", 3]
-    figures = json.loads((folder / "report" / "report.json").read_text())
-    assert list(figures["rollout"]["gain_db_whole"]) == ["0.1", "0.5", "1.0"]  # what 38 frames of 40 ms allow
+    figures, = json.loads((folder / "report" / "report.json").read_text()).values()
+    assert set(figures["kinds"]) == {"random", "human", "held"}  # no gaits are known
+    # what 38 frames of 40 ms allow:
+    assert list(figures["kinds"]["random"]["rollout"]["gain_db_whole"]) == ["0.1", "0.5", "1.0"]
 
 
 @pytest.fixture(scope="module")

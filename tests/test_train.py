@@ -14,6 +14,7 @@ from PIL import Image
 from torch import nn
 
 import data
+import evaluate
 import losses
 import models
 import report
@@ -171,6 +172,7 @@ def chain(tmp_path_factory):
     root = tmp_path_factory.mktemp("chain")
     results = {}
     for script, *args in (("collect.py", "--episodes", 21, "--frames", 64),
+                          ("collect.py", "--held-out", "--frames", 64),
                           (*TRAIN_AE, "--epochs", 2),
                           ("encode.py", "--frames", 64, "--live", 41),
                           (*TRAIN_LSTM, "--epochs", 2),
@@ -195,7 +197,8 @@ def test_chain_ends_with_a_model_that_plays(chain):
 def test_chain_writes_pictures_that_open(chain):
     folder = chain[0] / "runner"
     for name in ("frames/contact_sheet.png", "frames/clip.gif", "ae_curves.png", "ae_frames.png", "lstm_curves.png",
-                 "lstm_dream.png", "report/filmstrip.png", "report/rollout.png", "report/lives.png"):
+                 "lstm_dream.png", "report/filmstrip.png", "report/rollout.png", "report/lives.png",
+                 "report/survival.png", "report/control.png", "report/clip.gif"):
         assert np.array(Image.open(folder / name).convert("RGB")).std() > 0, name
 
 
@@ -237,10 +240,46 @@ def test_resumed_training_equals_an_uninterrupted_one(chain, tmp_path, command, 
 
 
 def test_report_holds_every_figure(chain):
-    figures = json.loads((chain[0] / "runner" / "report" / "report.json").read_text())
-    assert {"ceiling", "one_step_skill", "rollout", "stability", "speed", "falls"} <= set(figures)
-    assert figures["ceiling"]["psnr_db"] > 10 and figures["falls"]["real"]["per_1000_frames"] > 5
-    assert set(figures["stability"]) == {"random", "none", "all"}
+    folder = chain[0] / "runner"
+    figures, = json.loads((folder / "report" / "report.json").read_text()).values()
+    assert {"kinds", "choices", "stability", "falls", "speed"} == set(figures)
+    assert set(figures["kinds"]) == set(figures["falls"]) | {"held"} == {"random", "gait", "human", "held"}
+    for kind in figures["kinds"].values():
+        assert {"frames", "ceiling", "one_step", "rollout"} == set(kind)
+        assert kind["ceiling"]["psnr_db"] > 10 and 0 < kind["ceiling"]["probe_degrees"] < 90
+    assert figures["falls"]["random"]["real"]["per_1000_frames"] > 5
+    assert set(figures["stability"]) == {"random", "human", "none", "all"}
+    table = (folder / "report" / "table.md").read_text()
+    assert table in chain[1]["evaluate.py"].stdout and table.count("\n") > 30
+    assert len({line.count("|") for line in table.splitlines()}) == 1
+
+
+def test_probes_read_what_is_there():
+    chance = np.random.default_rng(0)
+    z = chance.normal(size=(3000, 16))
+    angles = z @ chance.normal(size=(16, 3)) / 4 + 0.3 * np.sin(z[:, :3])
+    probe = evaluate.Probe(z[:2500], evaluate.sincos(angles[:2500]))
+    assert evaluate.degrees_off(probe(z[2500:]), angles[2500:]).mean() < 6
+    assert evaluate.degrees_off(evaluate.sincos(angles), angles).max() < 1e-3
+    assert evaluate.degrees_off(evaluate.sincos(angles + 2 * np.pi - 0.1), angles) == pytest.approx(np.degrees(0.1))
+
+
+def test_falls_and_lives_are_counted():
+    over = np.array([[0, 0, 1, 1, 0, 0, 1, 0], [0, 0, 0, 0, 0, 0, 0, 0]], bool)
+    assert evaluate.count_falls(over) == 2 and evaluate.life_lengths(over).tolist() == [4]
+
+
+def test_the_truth_as_a_dream_has_no_error(chain):
+    """Every figure of a perfect model: its dynamics are looked up in what was recorded."""
+    folder = chain[0] / "runner"
+    model = evaluate.Model(folder / "model")
+    arrays = data.load_held_out(folder / "held_out")["choices"]
+    z = model.encode(arrays["frames"])
+    model.dream = lambda warm, keys, frames: z[:, warm.shape[1]:warm.shape[1] + frames]
+    figures, matrix = evaluate.measure_choices(model, arrays, z, None)
+    assert figures["step_cosine"] == pytest.approx(1, abs=1e-3) and figures["moments"] > 0
+    assert figures["effect_cosine"] == pytest.approx(1, abs=1e-3) == figures["effect_size"]
+    assert np.diag(matrix).min() > 0.99 > np.abs(matrix[0, 1:]).mean()
 
 
 # ------------------------------------------------------------------------------------------------------- bad input
