@@ -23,15 +23,16 @@ import models
 import report
 from muon import Muon
 
-WARM_UP = 10           # true frames before a measured dream begins
-HORIZONS = (1, 5, 10)  # frames of dream that the report sums the error over
+WARM_UP = 10               # true frames before a measured dream begins
+HORIZONS = (1, 5, 10, 25)  # frames of dream that the report sums the error over
 
 
 def measure(model, z, keys, restart):
     """Held-out figures of z (B, T, Z), keys float (B, T, K), restart bool (B, T) -> dict.
 
     skill: 1 - MSE / MSE of persistence, one step ahead; skill_alive leaves out the steps into a new life.
-    rollout_N: error of dreams summed over N frames, over persistence's; below 1 is better than it."""
+    rollout_N: error of dreams summed over N frames, over persistence's; below 1 is better than it.
+    spread: std of z in the second half of dreams as long as the episodes, over the real one: 1 is as lively."""
     model.eval()
     with torch.no_grad():
         predicted, _ = model(z[:, :-1], keys[:, :-1])
@@ -46,6 +47,9 @@ def measure(model, z, keys, restart):
         for n in HORIZONS:
             error, still = (dream - truth)[:, :n].square(), (last - truth)[:, :n].square()
             figures[f"rollout_{n}"] = float(error.mean() / still.mean())
+        half = z.shape[1] // 2
+        long = dream_from(model, z, keys, WARM_UP, z.shape[1] - WARM_UP)[:, half - WARM_UP:]
+        figures["spread"] = float((long.flatten(0, 1).std(0) / z[:, half:].flatten(0, 1).std(0)).mean())
     model.train()
     return figures
 
@@ -130,6 +134,9 @@ def main():
     train, held_out = store.split()
     if args.rollout < 0 or args.rollout == 1:
         raise SystemExit("--rollout must be 0, or 2 and more frames")
+    if store.z.shape[1] <= WARM_UP + max(HORIZONS):
+        raise SystemExit(f"episodes of {store.z.shape[1]} frames are too short: at least "
+                         f"{WARM_UP + max(HORIZONS) + 1} are needed")
     if 2 * args.rollout > store.z.shape[1] - 1:
         raise SystemExit(f"--rollout {args.rollout} does not fit twice into an episode of {store.z.shape[1]} frames")
     if len(train) < 1 or len(held_out) < 1:
@@ -192,7 +199,7 @@ def main():
         train_loss, score = float(total) / steps, figures["rollout_10"]
         print(f"epoch {epoch + 1:4d} | train {train_loss:6.4f} | one-step skill {figures['skill']:6.3f} | "
               "dream over persistence " + ", ".join(f"{n} frames {figures[f'rollout_{n}']:5.3f}" for n in HORIZONS)
-              + f" | {clock.words(epoch + 1, 'frames', frames)}", flush=True)
+              + f" | spread {figures['spread']:4.2f} | {clock.words(epoch + 1, 'frames', frames)}", flush=True)
         with data.disk_errors(folder):
             report.log(folder / "lstm_log.jsonl", {"epoch": epoch + 1, "train": train_loss, **figures})
             report.draw_curves(folder / "lstm_log.jsonl", folder / "lstm_curves.png",

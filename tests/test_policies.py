@@ -71,15 +71,45 @@ def test_a_policy_says_the_same_again_and_something_else_for_others(name):
         assert skip == same_skip >= 0 and (keys == again).all()
         assert keys.dtype == np.uint8 and keys.shape == (skip + 200, 4) and keys.max() <= 1
     assert len({keys.tobytes() for keys, _ in plays}) == 30
-    assert (policy(name, seed=1)(0)[0][:200] != plays[0][0][:200]).any()
+    if name != "held":  # whose first ones are the same for every seed
+        assert (policy(name, seed=1)(0)[0][:200] != plays[0][0][:200]).any()
     skips = [skip for _, skip in plays]
-    assert min(skips) == 0 if name != "gait" else len(set(skips)) > 25
-    assert (max(skips) > 0) == (name != "random")
+    assert len(set(skips)) > {"gait": 25, "mix": 10}.get(name, 0)
+    assert (max(skips) > 0) == (name in ("gait", "mix", "choices"))
 
 
-def test_mix_is_of_both_and_windows_lie_all_over_the_track():
+def test_a_person_presses_slowly_holds_and_pauses():
+    keys = np.concatenate([policy("human")(n)[0] for n in range(100)])
+    assert keys.sum(1).max() == 2 and 0.1 < (keys.sum(1) == 0).mean() < 0.5
+    changes = (keys[1:] != keys[:-1]).any(1).mean()
+    random = np.concatenate([policy("random")(n)[0] for n in range(100)])
+    assert changes < 0.6 * (random[1:] != random[:-1]).any(1).mean()
+    assert keys.mean(0) == pytest.approx([0.28] * 4, abs=0.04)
+    assert policies.human_keys(50, 1, 3, np.random.default_rng(0)).any()  # a game of one key
+
+
+def test_held_keys_are_none_all_and_each_alone_first():
+    first = [policy("held")(n)[0] for n in range(12)]
+    assert [policies.to_text(keys[[0, -1]]) for keys in first[:6]] == ["00", "ff", "11", "22", "44", "88"]
+    assert all((keys == keys[0]).all() for keys in first[:6])
+    assert all((keys[100:] == keys[100]).all() for keys in first[6:]) and (first[6] != first[6][0]).any()
+
+
+def test_choices_share_their_past_and_hold_every_combination():
+    plays = [policy("choices", frames=21)(n) for n in range(32)]
+    for moment in (plays[:16], plays[16:]):
+        (past, skip), seen = moment[0], moment[0][1] + policies.SEEN - 1
+        assert all(s == skip and (keys[:seen] == past[:seen]).all() for keys, s in moment)
+        held = [keys[seen:] for keys, _ in moment]
+        assert all(len(keys) == 11 and (keys == keys[0]).all() for keys in held)
+        assert policies.to_text(np.stack([keys[0] for keys in held])) == "0123456789abcdef"
+    assert (plays[0][0][:20] != plays[16][0][:20]).any()
+    assert len(policies.combinations(3)) == 8 and len(policies.combinations(6)) == 16
+
+
+def test_mix_is_of_all_and_windows_lie_all_over_the_track():
     skips = np.array([policy("mix")(n)[1] for n in range(300)])
-    assert 0.3 < (skips == 0).mean() < 0.5
+    assert 0.4 < (skips == 0).mean() < 0.6
     part = skips[skips > 0] / max(gait["frames"] for gait in GAITS)
     assert part.min() < 0.05 and part.max() > 0.8 and len(np.unique((part * 5).astype(int))) >= 4
 
