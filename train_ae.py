@@ -8,6 +8,7 @@ Writes  data/<game>/ae.pt (the best so far), ae_resume.pt, ae_log.jsonl, ae_curv
 The defaults are the original's recipe. The same command resumes.
 """
 import argparse
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -70,6 +71,7 @@ def parse():
     parser.add_argument("--interpretability", type=float, default=10.0, help="weight of that loss")
     parser.add_argument("--dropout", type=float, default=0.2, help="in the narrow layers")
     parser.add_argument("--noise", type=float, default=0.05, help="on z, as a share of it")
+    parser.add_argument("--start", help="begin with the weights of this ae.pt")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
@@ -106,6 +108,10 @@ def main():
     model = models.Autoencoder(sizes).to(device)
     optimizer = Muon(model, args.lr, args.muon) if args.muon else torch.optim.AdamW(model.parameters(), lr=args.lr)
     schedule = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, args.restart_epochs)
+    if args.start:
+        begun = models.load(Path(args.start), models.Autoencoder, device)[0]
+        for ours, theirs in ((model.encoder, begun.encoder), (model.decoder, begun.decoder)):
+            ours.load_state_dict(theirs.state_dict())
     best, first = 0.0, 0
     if state := models.load_resume(folder / "ae_resume.pt", model, optimizer, schedule):
         best, first = state["best"], state["epoch"]

@@ -12,6 +12,7 @@ measured in the README. The same command resumes.
 Shapes: B episodes, T frames, Z latent features, K keys
 """
 import argparse
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -121,6 +122,7 @@ def parse():
                                                               "matrices and not too large; 0: AdamW for all")
     parser.add_argument("--ema", type=float, default=0, help="keep and measure a moving average of the weights, with "
                                                              "this decay a step; 0: none")
+    parser.add_argument("--start", help="begin with the weights of this lstm.pt")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
@@ -160,6 +162,12 @@ def main():
     dz = np.diff(store.z[sample].astype(np.float32), axis=1).reshape(-1, sizes.z)
     model.dz_mean.copy_(torch.from_numpy(dz.mean(0)))
     model.dz_std.copy_(torch.from_numpy(dz.std(0) + 1e-6))
+    if args.start:
+        begun = models.load(Path(args.start), models.Dynamics, device)[0]
+        if (begun.sizes.z, begun.sizes.keys) != (sizes.z, sizes.keys):
+            raise SystemExit(f"{args.start} has {begun.sizes.z} features and {begun.sizes.keys} keys, the latents "
+                             f"{sizes.z} and {sizes.keys}: it cannot be begun with")
+        model.load_state_dict(begun.state_dict())
     scale = model.dz_std ** (2 if args.unit else 1)
     optimizer = (Muon(model, args.lr, args.muon, args.weight_decay) if args.muon else
                  torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=args.weight_decay))

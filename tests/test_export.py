@@ -135,3 +135,28 @@ def test_a_graph_that_differs_from_pytorch_replaces_nothing(toy_data, toy_model,
     assert {p.name for p in (tmp_path / "runner").iterdir()} == {"ae.pt", "lstm.pt", "latents", "model"}
     for path in toy_model.iterdir():
         assert (tmp_path / "runner" / "model" / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_a_model_folder_becomes_checkpoints_again(toy_data, toy_model, tmp_path):
+    assert run("unpack.py", toy_model, "--data", tmp_path).returncode == 0
+    for name, kind in (("ae.pt", models.Autoencoder), ("lstm.pt", models.Dynamics)):
+        ours, theirs = (models.load(root / "runner" / name, kind)[0].state_dict() for root in (tmp_path, toy_data))
+        assert set(ours) == set(theirs)
+        for weight, exact in theirs.items():
+            torch.testing.assert_close(ours[weight], exact, atol=1e-3, rtol=1e-3)
+    result = run("unpack.py", toy_model, "--data", tmp_path)
+    assert result.returncode == 1 and "ae.pt is there" in result.stderr and len(result.stderr.splitlines()) == 1
+
+
+def test_a_folder_that_is_not_understood_writes_nothing(toy_model, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(toy_model, folder)
+    proto = onnx.load(folder / "dynamics.onnx")
+    bias = next(x for x in proto.graph.initializer if x.name == "network.head.10.bias")
+    bias.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(bias) + 1, bias.name))
+    half = next(x for x in proto.graph.initializer if x.name.endswith("lstm.weight_hh_l1.half"))
+    half.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(half)[::-1].copy(), "unknown"))
+    onnx.save(proto, folder / "dynamics.onnx")
+    result = run("unpack.py", folder, "--data", tmp_path)
+    assert result.returncode == 1 and "lstm.weight_hh_l1" in result.stderr and len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "runner").exists()

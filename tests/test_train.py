@@ -329,6 +329,21 @@ def test_other_arguments_do_not_resume(chain):
     assert "cannot resume" in line and "ae_resume.pt" in line
 
 
+def test_training_begins_with_given_weights(chain, tmp_path):
+    folder, begun = tmp_path / "runner", chain[0] / "runner"
+    shutil.copytree(begun, folder, ignore=shutil.ignore_patterns("*_resume.pt", "*_log.jsonl"))
+    for command, name, kind, figure in ((TRAIN_AE, "ae", models.Autoencoder, "psnr_db"),
+                                        (TRAIN_LSTM, "lstm", models.Dynamics, "skill")):
+        still = "--data", tmp_path, "--epochs", 1, "--lr", 1e-9, "--muon", 1e-9
+        assert run(*command, *still, "--start", begun / f"{name}.pt").returncode == 0
+        wanted, got = (models.load(root / f"{name}.pt", kind)[1]["measured"][figure] for root in (begun, folder))
+        assert got == pytest.approx(wanted, abs=0.02)
+    paddle = tmp_path / "lstm.pt"
+    models.save(paddle, models.Dynamics(models.DynamicsSizes(keys=3)))
+    (folder / "lstm_resume.pt").unlink()
+    assert "3 keys" in fails(*TRAIN_LSTM, "--data", tmp_path, "--epochs", 1, "--start", paddle)
+
+
 def test_too_few_episodes_and_unknown_device(chain, tmp_path):
     frames = tmp_path / "runner" / "frames"
     frames.mkdir(parents=True)
