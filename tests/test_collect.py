@@ -423,27 +423,3 @@ def test_senseless_numbers_are_refused_before_anything_is_made(tmp_path, option,
 def test_a_damaged_meta_is_named(copy):
     (copy / "runner" / "frames" / "meta.json").write_text(json.dumps({"game": "runner"})[:-1])
     assert "meta.json is not valid JSON" in complaint(collect(copy, *SIZES))
-
-
-def test_held_out_episodes_are_of_every_kind_and_never_those_of_training(tmp_path):
-    result = run("collect.py", "--held-out", "--data", tmp_path, "--frames", 48)
-    assert result.returncode == 0, result.stderr
-    folder = tmp_path / "runner" / "held_out"
-    kinds = data.load_held_out(folder)
-    assert set(kinds) == {"random", "gait", "human", "held", "choices"}
-    assert kinds["held"]["keys"].shape == (6, 48, 4) and kinds["choices"]["frames"].shape == (96, 21, 96, 96, 3)
-    for kind in ("random", "gait", "human"):
-        arrays = kinds[kind]
-        assert arrays["frames"].shape == (4, 48, 96, 96, 3) and arrays["pose"].shape == (4, 48, 12, 3)
-        assert arrays["more_frames"].shape == (60, 11, 96, 96, 3) and arrays["more_over"].shape == (60, 48)
-    past = kinds["choices"]["frames"].reshape(6, 16, 21, 96, 96, 3)
-    assert (past[:, :, :11] == past[:, :1, :11]).all() and (past[:, 1, 12] != past[:, 0, 12]).any()
-    game = recorder.load_game("runner")
-    seen = policies.Policy("random", 4, 48, 3, 0, policies.load_gaits(game.gaits))
-    keys = {seen(n)[0].tobytes() for n in range(200)}
-    assert not any(row.tobytes() in keys for row in (*kinds["random"]["keys"], *kinds["random"]["more_keys"]))
-    before = (folder / "random.npz").read_bytes()
-    assert "is there" in run("collect.py", "--held-out", "--data", tmp_path, "--frames", 48).stdout
-    (folder / "random.npz").write_bytes(before[:5000])
-    line = complaint(run("evaluate.py", "--data", tmp_path, "--model", ROOT / "docs/model/runner"))
-    assert "random.npz" in line and "--held-out" in line

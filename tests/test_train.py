@@ -17,6 +17,7 @@ import data
 import evaluate
 import losses
 import models
+import policies
 import report
 import train_lstm
 from muon import Muon, orthogonal
@@ -180,6 +181,27 @@ def chain(tmp_path_factory):
         results[script] = run(script, "--data", root, *args)
         assert results[script].returncode == 0, (script, results[script].stderr)
     return root, results
+
+
+def test_held_out_episodes_are_of_every_kind_and_never_those_of_training(chain, tmp_path):
+    folder, again = chain[0] / "runner" / "held_out", tmp_path / "runner" / "held_out"
+    kinds = data.load_held_out(folder)
+    assert set(kinds) == {"random", "gait", "human", "held", "choices"}
+    assert kinds["held"]["keys"].shape == (6, 64, 4) and kinds["choices"]["frames"].shape == (96, 21, 96, 96, 3)
+    for kind in ("random", "gait", "human"):
+        arrays = kinds[kind]
+        assert arrays["frames"].shape == (4, 64, 96, 96, 3) and arrays["pose"].shape == (4, 64, 12, 3)
+        assert arrays["more_frames"].shape == (60, 11, 96, 96, 3) and arrays["more_over"].shape == (60, 64)
+    past = kinds["choices"]["frames"].reshape(6, 16, 21, 96, 96, 3)
+    assert (past[:, :, :11] == past[:, :1, :11]).all() and (past[:, 1, 12] != past[:, 0, 12]).any()
+    trained = {policies.Policy("random", 4, 64, 3, 0, [])(n)[0].tobytes() for n in range(200)}
+    assert not any(row.tobytes() in trained for row in (*kinds["random"]["keys"], *kinds["random"]["more_keys"]))
+    shutil.copytree(folder, again)
+    said = run("collect.py", "--held-out", "--data", tmp_path, "--frames", 64).stdout
+    assert said.count("is there") == 5
+    (again / "random.npz").write_bytes((folder / "random.npz").read_bytes()[:5000])
+    line = fails("evaluate.py", "--data", tmp_path, "--model", chain[0] / "runner" / "model")
+    assert "random.npz" in line and "--held-out" in line
 
 
 def test_chain_ends_with_a_model_that_plays(chain):
