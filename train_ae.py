@@ -137,6 +137,9 @@ def main():
             optimizer.step()
             schedule.step(epoch + (step + 1) / steps)
             total += pixel.detach()
+        if not np.isfinite(float(total)):
+            raise SystemExit("the training has diverged: use a lower --muon or --lr and move ae_resume.pt away. What "
+                             "was best until now is kept")
         psnr, held_loss, rebuilt = measure(model, held_out, device, autocast)
         train_loss = float(total) / steps
         print(f"epoch {epoch + 1:4d} | pixel loss: train {train_loss:7.2f}, held out {held_loss:7.2f} | "

@@ -203,6 +203,9 @@ def main():
                 average.update_parameters(model)
             schedule.step(epoch + (step + 1) / steps)
             total += loss.detach()
+        if not np.isfinite(float(total)):
+            raise SystemExit("the training has diverged: use a lower --muon or --lr and move lstm_resume.pt away. What "
+                             "was best until now is kept")
         figures = measure(shown, *measured_on)
         train_loss, score = float(total) / steps, figures["rollout_10"]
         print(f"epoch {epoch + 1:4d} | train {train_loss:6.4f} | one-step skill {figures['skill']:6.3f} | "
