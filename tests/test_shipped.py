@@ -7,6 +7,9 @@ import onnxruntime
 import pytest
 from conftest import ROOT
 
+import data
+import evaluate
+
 FOLDER = ROOT / "docs" / "model" / "runner"
 META = json.loads((FOLDER / "meta.json").read_text())
 
@@ -24,6 +27,26 @@ def test_start_states_are_pictures_that_survive_the_autoencoder():
     painted = decoder.run(None, {"z": z})[0]
     again = decoder.run(None, {"z": encoder.run(None, {"frames": painted[..., :3].copy()})[0]})[0]
     assert len(z) == 8 and np.abs(painted.astype(int) - again).mean() < 5 < painted[..., :3].std()
+
+
+@pytest.mark.parametrize("game", ["qwop"])
+def test_the_model_is_as_good_as_the_report_and_the_readme_say(game):
+    folder = ROOT / "docs" / "report" / game
+    assert (folder / "table.md").read_text() in (ROOT / "README.md").read_text()
+    said = json.loads((folder / "report.json").read_text())[f"docs/model/{game}"]
+    model, kinds = evaluate.Model(ROOT / "docs" / "model" / game), data.load_held_out(ROOT / "held_out" / game)
+    z = {kind: model.encode(arrays["frames"]) for kind, arrays in kinds.items()}
+    probes, _ = evaluate.fit_probes(kinds, z)
+    for kind in ("random", "gait", "human", "held"):
+        arrays, wanted = kinds[kind], said["kinds"][kind]
+        median = np.median(arrays["frames"][:, ::7], axis=(0, 1))
+        ceiling = evaluate.measure_ceiling(model, arrays, z[kind], probes, median)
+        one_step = evaluate.measure_one_step(model, arrays, z[kind])
+        assert ceiling["psnr_db"] > wanted["ceiling"]["psnr_db"] - 0.05, kind
+        assert ceiling["probe_degrees"] < wanted["ceiling"]["probe_degrees"] + 0.5, kind
+        assert one_step["skill"] > wanted["one_step"]["skill"] - 0.02, kind
+    choices, _ = evaluate.measure_choices(model, kinds["choices"], z["choices"], probes)
+    assert choices["effect_cosine"] > said["choices"]["effect_cosine"] - 0.02
 
 
 @pytest.fixture(scope="module")
