@@ -36,9 +36,10 @@ class Muon(torch.optim.AdamW):
             for weight in group["params"] if group["momentum"] else ():
                 if weight.grad is None:
                     continue
-                if "average" not in self.state[weight]:
-                    self.state[weight]["average"] = torch.zeros_like(weight)
-                average = self.state[weight]["average"]
+                state = self.state[weight]
+                if not state:  # AdamW looks for a step in every state that it loads
+                    state |= {"step": torch.tensor(0.0), "average": torch.zeros_like(weight)}
+                average = state["average"]
                 average.mul_(group["momentum"]).add_(weight.grad)
                 step = orthogonal((weight.grad + group["momentum"] * average).flatten(1))
                 scale = max(1, step.shape[0] / step.shape[1]) ** 0.5
