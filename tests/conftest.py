@@ -1,4 +1,5 @@
 """What several tests share: a browser, and a model folder that export.py made from random weights."""
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +22,28 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job, an
 def run(script, *args, **options):
     """Run one of the project's scripts -> its result, with stdout and stderr as text."""
     return subprocess.run([sys.executable, ROOT / script, *map(str, args)], capture_output=True, text=True, **options)
+
+
+def collect(folder, *args, workers=2, **options):
+    """Run collect.py -> its result, with stdout and stderr as text."""
+    command = [sys.executable, ROOT / "collect.py", "--data", folder, "--workers", workers, *args]
+    return subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=120, **options)
+
+
+@pytest.fixture(scope="module")
+def recorded(request, tmp_path_factory):
+    """A data folder with the episodes that SIZES of the module asks for. Tests copy it to change it."""
+    folder = tmp_path_factory.mktemp("recorded")
+    result = collect(folder, *request.module.SIZES)
+    assert result.returncode == 0, result.stderr
+    return folder
+
+
+@pytest.fixture
+def copy(recorded, tmp_path):
+    """A copy of `recorded` that a test may spoil -> the data folder."""
+    shutil.copytree(recorded, tmp_path / "data")
+    return tmp_path / "data"
 
 
 @pytest.fixture(scope="session")

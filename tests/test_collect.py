@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import ROOT, run
+from conftest import ROOT, collect, run
 from PIL import Image
 
 import data
@@ -38,12 +38,6 @@ PAGE = """<canvas id="canvas" width="200" height="100"></canvas>
 </script>"""
 
 
-def collect(folder, *args, workers=2, **options):
-    """Run collect.py -> its result, with stdout and stderr as text."""
-    command = [sys.executable, ROOT / "collect.py", "--data", folder, "--workers", workers, *args]
-    return subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=120, **options)
-
-
 def episodes(folder, game="runner"):
     """The bytes of every recorded episode by file name."""
     return {path.name: path.read_bytes() for path in sorted((folder / game / "frames").glob("*.npz"))}
@@ -54,25 +48,6 @@ def complaint(result):
     lines = [line for line in re.split(r"[\r\n]+", result.stderr) if line.strip() and not BAR.search(line)]
     assert result.returncode != 0 and len(lines) == 1, result.stderr
     return lines[0]
-
-
-@pytest.fixture(scope="module")
-def recorded(tmp_path_factory):
-    """A data folder with six episodes of the runner, recorded by two workers. Tests copy it to change it."""
-    folder = tmp_path_factory.mktemp("recorded")
-    result = collect(folder, *SIZES)
-    assert result.returncode == 0, result.stderr
-    return folder
-
-
-@pytest.fixture
-def copy(recorded, tmp_path):
-    """A copy of `recorded` that a test may spoil -> the data folder."""
-    frames = tmp_path / "data" / "runner" / "frames"
-    frames.mkdir(parents=True)
-    for path in (recorded / "runner" / "frames").iterdir():
-        (frames / path.name).write_bytes(path.read_bytes())
-    return tmp_path / "data"
 
 
 # -------------------------------------------------------------------------------------------- what is written

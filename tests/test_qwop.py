@@ -20,9 +20,9 @@ from types import SimpleNamespace
 import benchmark
 import numpy as np
 import pytest
-from conftest import ROOT, run
+from conftest import ROOT, collect, run
 from PIL import Image
-from test_collect import collect, complaint, episodes, family, left_over
+from test_collect import complaint, episodes, family, left_over
 
 import data
 import policies
@@ -95,22 +95,6 @@ def pages():
     server = recorder.Server(str(STANDIN.parent))
     yield f"{server.address}/{STANDIN.name}"
     server.http.shutdown()
-
-
-@pytest.fixture(scope="module")
-def recorded(tmp_path_factory):
-    """A data folder with four episodes, recorded by two workers. Tests copy it to change it."""
-    folder = tmp_path_factory.mktemp("recorded")
-    result = collect(folder, *SIZES)
-    assert result.returncode == 0, result.stderr
-    return folder
-
-
-@pytest.fixture
-def copy(recorded, tmp_path):
-    """A copy of `recorded` that a test may spoil -> the data folder."""
-    shutil.copytree(recorded, tmp_path / "data")
-    return tmp_path / "data"
 
 
 @pytest.fixture(scope="module")
