@@ -8,8 +8,8 @@ Writes  data/<game>/report/report.json, table.md, rollout.png, survival.png, con
     python evaluate.py --game qwop --model docs/model/qwop --compare data/original/qwop/model
 
 Needs no torch. Everything is measured on whole episodes that training never saw, by the kind of keys that played them:
-random, gait, human-like, and keys that are held all the time. The probes that read poses and falls from z are fitted on
-other episodes than those they measure.
+random, gait, human-like, and keys that are held all the time. The probe that reads poses from z is fitted on other
+episodes than those it measures; only the effect of the combinations of keys is read by one that has seen them, too.
 
 Shapes: B episodes, T frames, Z latent features, K keys, N dreams side by side, P body parts
 """

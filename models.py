@@ -222,6 +222,13 @@ def pick_device(name=None):
     return device, lambda: torch.autocast(device.type, torch.bfloat16, enabled=bfloat16)
 
 
+def check_finite(loss, path):
+    """End the program if the loss of an epoch (scalar) is not a number. path: what the epoch before can resume from."""
+    if not torch.isfinite(torch.as_tensor(loss)):
+        raise SystemExit(f"the training has diverged: use a lower --muon or --lr and move {path.name} away. What "
+                         "was best until now is kept")
+
+
 def save_resume(path, model, optimizer, schedule, **rest):
     """Write all that a resumed training needs, aside, then rename."""
     save(path, model, optimizer=optimizer.state_dict(), schedule=schedule.state_dict(),

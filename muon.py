@@ -46,3 +46,10 @@ class Muon(torch.optim.AdamW):
                 weight.add_(step.view_as(weight), alpha=-group["lr"] * scale)
                 weight.grad = None  # so AdamW leaves it alone
         return super().step(closure)
+
+
+def make_optimizer(module, lr, muon_lr, weight_decay=0.01):
+    """Muon, or with a muon_lr of 0 AdamW for all weights."""
+    if muon_lr:
+        return Muon(module, lr, muon_lr, weight_decay)
+    return torch.optim.AdamW(module.parameters(), lr, weight_decay=weight_decay)

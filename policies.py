@@ -91,9 +91,9 @@ class Policy:
     def __call__(self, episode):
         if episode in self.lists:
             return self.lists[episode]
-        chance = np.random.default_rng([self.seed, episode])
         if self.name == "choices":
             return self.choose(episode)
+        chance = np.random.default_rng([self.seed, episode])
         if self.name == "held":
             return self.hold(episode, chance), 0
         kind = self.name

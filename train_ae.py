@@ -17,7 +17,7 @@ import data
 import losses
 import models
 import report
-from muon import Muon
+from muon import make_optimizer
 
 
 def measure(model, frames, device, autocast):
@@ -106,7 +106,7 @@ def main():
     sizes = models.AutoencoderSizes(dropout=args.dropout, noise=args.noise,
                                     bodies=angles.shape[-1] if args.pose else 0)
     model = models.Autoencoder(sizes).to(device)
-    optimizer = Muon(model, args.lr, args.muon) if args.muon else torch.optim.AdamW(model.parameters(), lr=args.lr)
+    optimizer = make_optimizer(model, args.lr, args.muon)
     schedule = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, args.restart_epochs)
     if args.start:
         begun = models.load(Path(args.start), models.Autoencoder, device)[0]
@@ -137,9 +137,7 @@ def main():
             optimizer.step()
             schedule.step(epoch + (step + 1) / steps)
             total += pixel.detach()
-        if not np.isfinite(float(total)):
-            raise SystemExit("the training has diverged: use a lower --muon or --lr and move ae_resume.pt away. What "
-                             "was best until now is kept")
+        models.check_finite(total, folder / "ae_resume.pt")
         psnr, held_loss, rebuilt = measure(model, held_out, device, autocast)
         train_loss = float(total) / steps
         print(f"epoch {epoch + 1:4d} | pixel loss: train {train_loss:7.2f}, held out {held_loss:7.2f} | "

@@ -22,7 +22,7 @@ import data
 import losses
 import models
 import report
-from muon import Muon
+from muon import make_optimizer
 
 WARM_UP = 10               # true frames before a measured dream begins
 HORIZONS = (1, 5, 10, 25)  # frames of dream that the report sums the error over
@@ -169,8 +169,7 @@ def main():
                              f"{sizes.z} and {sizes.keys}: it cannot be begun with")
         model.load_state_dict(begun.state_dict())
     scale = model.dz_std ** (2 if args.unit else 1)
-    optimizer = (Muon(model, args.lr, args.muon, args.weight_decay) if args.muon else
-                 torch.optim.AdamW(model.parameters(), lr=args.lr, weight_decay=args.weight_decay))
+    optimizer = make_optimizer(model, args.lr, args.muon, args.weight_decay)
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(args.ema)) if args.ema else None
     shown = average.module if args.ema else model
     schedule = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, args.restart_epochs)
@@ -203,9 +202,7 @@ def main():
                 average.update_parameters(model)
             schedule.step(epoch + (step + 1) / steps)
             total += loss.detach()
-        if not np.isfinite(float(total)):
-            raise SystemExit("the training has diverged: use a lower --muon or --lr and move lstm_resume.pt away. What "
-                             "was best until now is kept")
+        models.check_finite(total, folder / "lstm_resume.pt")
         figures = measure(shown, *measured_on)
         train_loss, score = float(total) / steps, figures["rollout_10"]
         print(f"epoch {epoch + 1:4d} | train {train_loss:6.4f} | one-step skill {figures['skill']:6.3f} | "
