@@ -25,12 +25,13 @@ class AutoencoderSizes:
 
 @dataclass
 class DynamicsSizes:
-    """What makes a Dynamics."""
+    """What makes a Dynamics. `widths` are those of the layers between the LSTM and the next z."""
     z: int = 16
     keys: int = 4
     hidden: int = 128
     layers: int = 3
     dropout: float = 0.1
+    widths: tuple = (1024, 2048, 1024)
 
 
 class Mish(nn.Module):
@@ -174,9 +175,9 @@ class Dynamics(nn.Module):
         super().__init__()
         self.sizes = s = sizes or DynamicsSizes()
         self.lstm = nn.LSTM(s.z + s.keys, s.hidden, s.layers, dropout=s.dropout, batch_first=True)
-        widths = [s.hidden, 1024, 2048, 1024]
+        widths = [s.hidden, *s.widths]
         hidden = [m for a, b in zip(widths, widths[1:]) for m in (nn.Linear(a, b), Mish(), nn.Dropout(s.dropout))]
-        self.head = nn.Sequential(Mish(), *hidden, nn.Linear(1024, s.z))
+        self.head = nn.Sequential(Mish(), *hidden, nn.Linear(widths[-1], s.z))
         self.register_buffer("dz_mean", torch.zeros(s.z))
         self.register_buffer("dz_std", torch.ones(s.z))
 

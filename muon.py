@@ -5,7 +5,7 @@ convolution's weights are seen as one). What it brings is measured in the README
 """
 import torch
 
-LARGEST = 256                      # wider matrices are left to AdamW: to make their steps orthogonal takes too long
+LARGEST = 512                      # wider matrices are left to AdamW: to make their steps orthogonal takes too long
 STEPS = 5                          # of the iteration
 A, B, C = 3.4445, -4.7750, 2.0315  # its polynomial, from there
 

@@ -98,16 +98,18 @@ class Policy:
             return self.hold(episode, chance), 0
         kind = self.name
         if kind == "mix":
-            kind = chance.choice(["random", "human", "gait", "switch"], p=[0.3, 0.2, 0.35, 0.15])
+            kind = chance.choice(["random", "human", "gait", "switch", "held"], p=[0.25, 0.2, 0.3, 0.15, 0.1])
         if kind == "random":
             return random_keys(self.frames, self.keys, chance), 0
+        if kind == "held":
+            return self.hold(int(chance.integers(0, 20)), chance, rest=0.3), 0
         if kind == "human":
             return human_keys(self.frames, self.keys, self.ticks_per_frame, chance), 0
         return self.run(chance, switch=kind == "switch")
 
-    def hold(self, episode, chance):
+    def hold(self, episode, chance, rest=0.0):
         """What nobody plays for long, in turn: no key, all keys, each key alone; then any combination, held after a
-        while -> keys (T, K)."""
+        while -> keys (T, K). rest: how often it is none."""
         keys = np.zeros((self.frames, self.keys), np.uint8)
         if episode == 1:
             keys[:] = 1
@@ -115,7 +117,8 @@ class Policy:
             keys[:, episode - 2] = 1
         elif episode:
             keys[:] = random_keys(self.frames, self.keys, chance)
-            keys[chance.integers(0, 1 + self.frames // 2):] = chance.integers(0, 2, self.keys)
+            choice, start = chance.integers(0, 2, self.keys), chance.integers(0, 1 + self.frames // 2)
+            keys[start:] = choice * (rest == 0 or chance.random() >= rest)
         return keys
 
     def choose(self, episode):

@@ -12,6 +12,7 @@ measured in the README. The same command resumes.
 Shapes: B episodes, T frames, Z latent features, K keys
 """
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -112,9 +113,13 @@ def parse():
     parser.add_argument("--batch", type=int, default=32, help="episodes a step")
     parser.add_argument("--lr", type=float, default=1e-3, help="highest learning rate")
     parser.add_argument("--weight-decay", type=float, default=1e-5)
+    parser.add_argument("--hidden", type=int, default=128, help="width of the LSTM's layers")
+    parser.add_argument("--widths", type=int, nargs="+", default=(1024, 2048, 1024), help="of the layers behind it")
     parser.add_argument("--noise", type=float, default=0.10, help="on the input z, as a share of the std of its steps")
     parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--rollout", type=int, default=0, help="frames of dream that it learns from; 0: none")
+    parser.add_argument("--window", type=int, default=0, help="cut episodes into windows of so many frames, each with "
+                                                              "a memory of its own; 0: whole episodes")
     parser.add_argument("--teacher", type=float, default=1.0, help="weight of the one-step loss beside --rollout")
     parser.add_argument("--pushforward", action="store_true", help="no gradient through the frames of a dream")
     parser.add_argument("--unit", action="store_true", help="errors in units of each feature's variance, not its std")
@@ -139,8 +144,11 @@ def main():
     if store.z.shape[1] <= WARM_UP + max(HORIZONS):
         raise SystemExit(f"episodes of {store.z.shape[1]} frames are too short: at least "
                          f"{WARM_UP + max(HORIZONS) + 1} are needed")
-    if 2 * args.rollout > store.z.shape[1] - 1:
-        raise SystemExit(f"--rollout {args.rollout} does not fit twice into an episode of {store.z.shape[1]} frames")
+    window = args.window or store.z.shape[1]
+    if window < 2 or store.z.shape[1] % window:
+        raise SystemExit(f"--window {window} is no divisor of the {store.z.shape[1]} frames of an episode")
+    if 2 * args.rollout > window - 1:
+        raise SystemExit(f"--rollout {args.rollout} does not fit twice into {window} frames")
     if len(train) < 1 or len(held_out) < 1:
         raise SystemExit(f"{len(train)} + {len(held_out)} encoded episodes are too few: "
                          f"at least {data.HELD_OUT} are needed")
@@ -156,7 +164,8 @@ def main():
     fits = store.z.nbytes < data.memory_bytes() / 4
     everything = load(train) if fits else None
 
-    sizes = models.DynamicsSizes(store.z.shape[2], store.keys.shape[2], dropout=args.dropout)
+    sizes = models.DynamicsSizes(store.z.shape[2], store.keys.shape[2], args.hidden, dropout=args.dropout,
+                                 widths=tuple(args.widths))
     model = models.Dynamics(sizes).to(device)
     sample = np.sort(np.random.default_rng(0).permutation(train)[:2000])
     dz = np.diff(store.z[sample].astype(np.float32), axis=1).reshape(-1, sizes.z)
@@ -164,9 +173,8 @@ def main():
     model.dz_std.copy_(torch.from_numpy(dz.std(0) + 1e-6))
     if args.start:
         begun = models.load(Path(args.start), models.Dynamics, device)[0]
-        if (begun.sizes.z, begun.sizes.keys) != (sizes.z, sizes.keys):
-            raise SystemExit(f"{args.start} has {begun.sizes.z} features and {begun.sizes.keys} keys, the latents "
-                             f"{sizes.z} and {sizes.keys}: it cannot be begun with")
+        if replace(begun.sizes, dropout=args.dropout) != sizes:
+            raise SystemExit(f"{args.start} is {begun.sizes}, wanted is {sizes}: it cannot be begun with")
         model.load_state_dict(begun.state_dict())
     scale = model.dz_std ** (2 if args.unit else 1)
     optimizer = make_optimizer(model, args.lr, args.muon, args.weight_decay)
@@ -192,6 +200,7 @@ def main():
         for step in range(steps):
             chosen = order[step * args.batch:(step + 1) * args.batch]
             z, keys = [a[chosen] for a in everything[:2]] if fits else load(np.sort(train[chosen]))[:2]
+            z, keys = (x.unflatten(1, (-1, window)).flatten(0, 1) for x in (z, keys))
             with autocast():
                 loss = train_step(model, z, keys, args, scale)
             optimizer.zero_grad()

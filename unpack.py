@@ -44,12 +44,17 @@ def fill(module, found):
 
 
 def read_dynamics(path, sizes):
-    """dynamics.onnx -> Dynamics. The exporter keeps no names of the LSTM's biases and the head's matrices."""
+    """dynamics.onnx -> Dynamics. The exporter keeps no names of the LSTM's biases, its small matrices and those of the
+    head."""
     found, graph = read_weights(path)
     for layer, node in enumerate(node for node in graph.node if node.op_type == "LSTM"):
         for name, bias in zip(("ih", "hh"), found[node.input[3]].view(2, 4, sizes.hidden)):
             found[f"lstm.bias_{name}_l{layer}"] = bias[GATES].flatten()
+        for name, matrix in zip(("ih", "hh"), node.input[1:3]):
+            if matrix in found:
+                found[f"lstm.weight_{name}_l{layer}"] = found[matrix].view(4, sizes.hidden, -1)[GATES].flatten(0, 1)
     products = [node.input[1] for node in graph.node if node.op_type == "MatMul"]
+    sizes.widths = tuple(found[name].shape[1] for name in products[:-1])
     dynamics = models.Dynamics(sizes)
     linear = [name for name, layer in dynamics.head.named_children() if isinstance(layer, torch.nn.Linear)]
     for name, product in zip(linear, products):
@@ -67,15 +72,18 @@ def check(folder, autoencoder, dynamics):
     h, c = chance.normal(0, 0.3, (2, s.layers, 2, s.hidden)).astype(np.float32)
     run = {name: onnxruntime.InferenceSession(folder / f"{name}.onnx", providers=["CPUExecutionProvider"]).run
            for name in ("encoder", "decoder", "dynamics")}
-    z_next, _ = dynamics(*(torch.from_numpy(x)[:, None] for x in (z, keys)), (torch.from_numpy(h), torch.from_numpy(c)))
+    z_next, (h_next, _) = dynamics(*(torch.from_numpy(x)[:, None] for x in (z, keys)),
+                                   (torch.from_numpy(h), torch.from_numpy(c)))
+    fed = {"z": z, "keys": keys, "h": h, "c": c}
     pairs = {"encoder": (autoencoder.encoder(torch.from_numpy(frames)), run["encoder"](["z"], {"frames": frames})),
              "decoder": (autoencoder.decoder.paint(torch.from_numpy(z)) / 255,
                          [run["decoder"](["rgba"], {"z": z})[0] / 255]),
-             "dynamics": (z_next[:, 0], run["dynamics"](["z_next"], {"z": z, "keys": keys, "h": h, "c": c}))}
+             "dynamics": (z_next[:, 0], run["dynamics"](["z_next"], fed)),
+             "dynamics's state": (h_next, run["dynamics"](["h_next"], fed))}
     for name, (ours, theirs) in pairs.items():
         worst = np.abs(ours.numpy() - theirs[0]).max() / max(1, np.abs(theirs[0]).max())
         if not worst < (TOLERANCE if name != "decoder" else 1.5 / 255):  # a value on the edge may be rounded up or down
-            raise SystemExit(f"{folder}/{name}.onnx was not understood (differs by {worst:.1e}): nothing is written")
+            raise SystemExit(f"{folder}: the {name} was not understood (differs by {worst:.1e}): nothing is written")
 
 
 def main():

@@ -137,13 +137,31 @@ def test_a_graph_that_differs_from_pytorch_replaces_nothing(toy_data, toy_model,
         assert (tmp_path / "runner" / "model" / path.name).read_bytes() == path.read_bytes(), path.name
 
 
-def test_a_model_folder_becomes_checkpoints_again(toy_data, toy_model, tmp_path):
-    assert run("unpack.py", toy_model, "--data", tmp_path).returncode == 0
+def check_unpacked(folder, original, to):
+    """What unpack.py makes of a model folder is the checkpoints that it was made from."""
+    result = run("unpack.py", folder, "--data", to)
+    assert result.returncode == 0, result.stderr
     for name, kind in (("ae.pt", models.Autoencoder), ("lstm.pt", models.Dynamics)):
-        ours, theirs = (models.load(root / "runner" / name, kind)[0].state_dict() for root in (tmp_path, toy_data))
+        (ours, _), (theirs, _) = (models.load(root / "runner" / name, kind) for root in (to, original))
+        assert (kind is models.Autoencoder or ours.sizes.widths == theirs.sizes.widths)
+        ours, theirs = ours.state_dict(), theirs.state_dict()
         assert set(ours) == set(theirs)
         for weight, exact in theirs.items():
             torch.testing.assert_close(ours[weight], exact, atol=1e-3, rtol=1e-3)
+
+
+def test_networks_of_other_widths_are_exported_and_come_back(toy_data, tmp_path):
+    other, back = tmp_path / "other", tmp_path / "back"
+    shutil.copytree(toy_data / "runner", other / "runner", ignore=shutil.ignore_patterns("model"))
+    torch.manual_seed(0)
+    models.save(other / "runner" / "lstm.pt", models.Dynamics(models.DynamicsSizes(hidden=48, widths=(80, 40))))
+    assert run("export.py", "--data", other).returncode == 0
+    assert session(other / "runner" / "model", "dynamics").get_inputs()[2].shape == [3, "N", 48]
+    check_unpacked(other / "runner" / "model", other, back)
+
+
+def test_a_model_folder_becomes_checkpoints_again(toy_data, toy_model, tmp_path):
+    check_unpacked(toy_model, toy_data, tmp_path)
     result = run("unpack.py", toy_model, "--data", tmp_path)
     assert result.returncode == 1 and "ae.pt is there" in result.stderr and len(result.stderr.splitlines()) == 1
 

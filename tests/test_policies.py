@@ -110,6 +110,9 @@ def test_choices_share_their_past_and_hold_every_combination():
 def test_mix_is_of_all_and_windows_lie_all_over_the_track():
     skips = np.array([policy("mix")(n)[1] for n in range(300)])
     assert 0.4 < (skips == 0).mean() < 0.6
+    ends = [policy("mix")(n)[0][-60:] for n in range(300)]
+    still = [end[0] for end in ends if (end == end[0]).all()]  # longer than a person holds
+    assert 15 < len(still) < 45 and 3 < sum(not keys.any() for keys in still) < 20
     part = skips[skips > 0] / max(gait["frames"] for gait in GAITS)
     assert part.min() < 0.05 and part.max() > 0.8 and len(np.unique((part * 5).astype(int))) >= 4
 

@@ -164,7 +164,7 @@ def test_psnr_and_ssim():
 TRAIN_AE = ("train_ae.py", "--restart-epochs", 2, "--pixel-epochs", 1, "--batch", 64, "--run", 16, "--muon", 0.02,
             "--pose", 10, "--moving", 1)
 TRAIN_LSTM = ("train_lstm.py", "--restart-epochs", 2, "--batch", 8, "--rollout", 4, "--ema", 0.9, "--unit",
-              "--pushforward")
+              "--pushforward", "--muon", 0.02)
 
 
 @pytest.fixture(scope="module")
