@@ -26,8 +26,7 @@ import gradio as gr
 import numpy as np
 import onnxruntime as ort
 from PIL import Image
-from starlette.responses import FileResponse
-from starlette.routing import Mount, Route
+from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 HERE = Path(__file__).parent
@@ -172,7 +171,7 @@ def data_url(rgba):
 HTML = """
 <h1>A game, hallucinated</h1>
 <p>No game runs here: every picture is dreamed by a small neural network from the one before and the keys that
-you hold. <a href="plain/" target="_blank" rel="noopener">Play it in the browser alone</a></p>
+you hold. <a href="plain/?model=played" target="_blank" rel="noopener">Play it in the browser alone</a></p>
 <canvas width="96" height="96" role="img" aria-label="The dreamed game"></canvas>
 <div class="keys" role="group" aria-label="Keys of the game: hold them"></div>
 <div class="row"><button class="restart" type="button">Restart <kbd>R</kbd></button>
@@ -231,10 +230,9 @@ def main():
     args = parser.parse_args()
     ort.disable_telemetry_events()
     model = Model(args.model)
-    script = args.model / "model.js"
-    page = make_page(model, Visitors(model, args.visitors), (HERE / "docs/index.html").exists() and script.exists())
-    # The page that needs no server opens the model called runner: here that is the one which is played.
-    routes = [Route("/plain/model/runner/model.js", lambda request: FileResponse(script)),
+    plain = (HERE / "docs/index.html").exists() and (args.model / "model.js").exists()
+    page = make_page(model, Visitors(model, args.visitors), plain)
+    routes = [Mount("/plain/model/played", StaticFiles(directory=args.model)),
               Mount("/plain", StaticFiles(directory=HERE / "docs", html=True, check_dir=False))]
     try:
         page.launch(server_name=args.host, server_port=args.port, quiet=True, ssr_mode=False, footer_links=[],

@@ -5,8 +5,11 @@ Writes  <out>/encoder.onnx    frames uint8 (N, 96, 96, 3) -> z (N, Z)
         <out>/decoder.onnx    z (N, Z) -> rgba uint8 (N, 96, 96, 4), alpha 255
         <out>/dynamics.onnx   z (N, Z), keys (N, K), h (L, N, H), c (L, N, H) -> z_next, h_next, c_next
         <out>/model.js        meta and the same graphs as base64(gzip) in a script: self.DREAM_MODEL = {...}
+        <out>/clips.js        where there are held-out episodes (collect.py --held-out): self.DREAM_CLIPS = [...], short
+                              recordings of the real game
         <out>/meta.json       game, keys, pace, start states, ranges, how it was trained, sha256 of the rest;
-                              where they are known: url of the game, shape [width, height] of its canvas
+                              where they are known: url of the game, shape [width, height] of its canvas, gaits, and
+                              what the memory says of metres and falls (extras.py)
 
 Weights are stored as float16 and computed with as float32. Every graph is run by onnxruntime and compared with PyTorch
 first; if they differ, nothing is replaced.
@@ -31,6 +34,7 @@ import onnxruntime
 import torch
 
 import data
+import extras
 import models
 
 WARM = 10          # true frames that a warm start state has seen since its life began
@@ -181,10 +185,16 @@ def main():
               "dynamics": (Graph(dynamics, step), ["z", "keys", "h", "c"], ["z_next", "h_next", "c_next"])}
     sample = latents.z[training[::max(1, len(training) // 1000)]].reshape(-1, s.z)
     low, high = np.quantile(sample, [0.001, 0.999], axis=0)
+    std = sample.astype(np.float64).std(0)
+    said = {"gaits": extras.gaits(args.game), "readout": extras.readout(folder / "frames", latents, dynamics)}
+    clips = extras.clips([folder / "held_out", extras.HERE / "held_out" / folder.name], autoencoder, dynamics)
     meta = {"format": 1, **{k: facts[k] for k in ("game", "keys", "tick_ms", "ticks_per_frame")},
             "frame_ms": round(facts["tick_ms"] * facts["ticks_per_frame"], 3),
             **{k: facts[k] for k in ("url", "shape") if k in facts},
-            "z_low": rounded(low), "z_high": rounded(high), "dz_std": rounded(dynamics.dz_std, 9),
+            "z_low": rounded(low), "z_high": rounded(high), "z_std": rounded(std),
+            "dz_std": rounded(dynamics.dz_std, 9),
+            "drift_limit": round(extras.drift_limit(autoencoder, sample[::max(1, len(sample) // 2000)], std), 4),
+            **{name: value for name, value in said.items() if value},
             "parameters": models.parameters(autoencoder.encoder, autoencoder.decoder, dynamics),
             "torch": torch.__version__, **told,
             "starts": start_states(latents, held_out if len(held_out) else training, dynamics, args.starts),
@@ -205,10 +215,12 @@ def main():
                 print(f"{path.name:13} {len(content) / 1e6:6.2f} MB | differs from PyTorch by {worst:.1e}")
                 meta["sha256"][path.name] = hashlib.sha256(content).hexdigest()
                 packed[name] = base64.b64encode(gzip.compress(content, mtime=0)).decode()
-            content = f"self.DREAM_MODEL = {json.dumps({'meta': meta, **packed})};\n".encode()
-            print(f"{'model.js':13} {len(content) / 1e6:6.2f} MB")
-            (aside / "model.js").write_bytes(content)
-            meta["sha256"]["model.js"] = hashlib.sha256(content).hexdigest()
+            scripts = {"clips.js": ("DREAM_CLIPS", clips)} if clips else {}
+            for name, (variable, value) in (*scripts.items(), ("model.js", ("DREAM_MODEL", {"meta": meta, **packed}))):
+                content = f"self.{variable} = {json.dumps(value)};\n".encode()
+                print(f"{name:13} {len(content) / 1e6:6.2f} MB")
+                (aside / name).write_bytes(content)
+                meta["sha256"][name] = hashlib.sha256(content).hexdigest()
             lines = ",\n".join(f" {json.dumps(k)}: {json.dumps(v)}" for k, v in meta.items())
             (aside / "meta.json").write_text(f"{{\n{lines}\n}}\n")
             for name in (*meta["sha256"], "meta.json"):

@@ -75,6 +75,11 @@ def toy_data(tmp_path_factory):
     latents, rng = data.Latents.create(folder / "latents", 21, 64, 16, 4, meta), np.random.default_rng(0)
     for episode in range(21):
         latents.put(episode, rng.normal(size=(64, 16)), rng.integers(0, 2, (64, 4)), np.arange(64) % 40 == 0)
+    (folder / "held_out").mkdir()
+    frames = np.repeat(np.repeat(rng.integers(0, 256, (1, 26, 12, 12, 3), np.uint8), 8, 2), 8, 3)
+    data.save_episode(folder / "held_out" / "gait.npz", {
+        "frames": frames, "keys": rng.integers(0, 2, (1, 26, 4)).astype(np.uint8),
+        "restart": np.arange(26)[None] == 0, "over": np.zeros((1, 26), bool)})
     return root
 
 

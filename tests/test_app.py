@@ -114,7 +114,7 @@ def test_page_plays_at_the_pace_of_the_game(page):
     page.wait_for_timeout(2000)
     frames = int(page.locator("canvas").get_attribute("data-frame")) - before
     assert 10 <= frames <= 21  # 20 when the machine is quiet
-    assert page.locator("a", has_text="browser alone").get_attribute("href") == "plain/"
+    assert page.locator("a", has_text="browser alone").get_attribute("href") == "plain/?model=played"
 
 
 def test_held_key_changes_the_dream(page):

@@ -2,6 +2,7 @@
 import base64
 import gzip
 import hashlib
+import io
 import json
 import shutil
 
@@ -11,9 +12,11 @@ import onnxruntime
 import pytest
 import torch
 from conftest import run
+from PIL import Image
 
 import export
 import models
+import policies
 
 SHAPES = {"frames": ["N", 96, 96, 3], "rgba": ["N", 96, 96, 4],
           "z": ["N", 16], "z_next": ["N", 16], "keys": ["N", 4],
@@ -78,7 +81,9 @@ def test_meta_and_script_say_what_is_there(toy_model):
     assert meta["parameters"] == 6_783_779 and meta["format"] == 1 and meta["dz_std"] == [0.5] * 16
     assert meta["how"]["autoencoder"] == {"epochs": 1} and meta["fidelity"]["autoencoder"] == {"psnr": 1.5}
     assert all(low < 0 < high for low, high in zip(meta["z_low"], meta["z_high"], strict=True))
-    assert set(meta["sha256"]) == {"encoder.onnx", "decoder.onnx", "dynamics.onnx", "model.js"}
+    assert set(meta["sha256"]) == {"encoder.onnx", "decoder.onnx", "dynamics.onnx", "model.js", "clips.js"}
+    assert len(meta["gaits"]) == 3 and meta["gaits"][0]["score"] == max(gait["score"] for gait in meta["gaits"])
+    assert "readout" not in meta  # nothing was recorded with a score
     for name, wanted in meta["sha256"].items():
         assert hashlib.sha256((toy_model / name).read_bytes()).hexdigest() == wanted
 
@@ -87,6 +92,25 @@ def test_meta_and_script_say_what_is_there(toy_model):
     assert script["meta"]["starts"] == meta["starts"]
     for name in GRAPHS:
         assert gzip.decompress(base64.b64decode(script[name])) == (toy_model / f"{name}.onnx").read_bytes()
+
+
+def test_clips_are_true_moments_with_their_keys(toy_data, toy_model):
+    script = (toy_model / "clips.js").read_text()
+    clip, = json.loads(script.removeprefix("self.DREAM_CLIPS = ").removesuffix(";\n"))
+    recorded = np.load(toy_data / "runner" / "held_out" / "gait.npz")
+    assert (clip["kind"], clip["frames"]) == ("gait", 16)
+    assert np.array_equal(policies.from_text(clip["keys"], 4), recorded["keys"][0, 10:])
+    picture = base64.b64decode(clip["picture"].removeprefix("data:image/webp;base64,"))
+    sheet = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
+    assert sheet.shape == (2 * 96, 15 * 96, 3)
+    assert np.abs(sheet[96:, :96].astype(int) - recorded["frames"][0, 25]).mean() < 12  # the last of them
+    z, zero = session(toy_model, "encoder").run(None, {"frames": recorded["frames"][0]})[0], np.zeros((3, 1, 128))
+    h = c = zero.astype(np.float32)
+    for t in range(10):
+        _, h, c = session(toy_model, "dynamics").run(None, {
+            "z": z[t:t + 1], "keys": recorded["keys"][0, t:t + 1].astype(np.float32), "h": h, "c": c})
+    np.testing.assert_allclose(clip["start"]["z"], z[10], atol=1e-4)
+    np.testing.assert_allclose(clip["start"]["h"], h[:, 0], atol=1e-4)
 
 
 def test_start_states_are_true_moments_of_held_out_lives(toy_data, toy_model):

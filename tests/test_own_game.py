@@ -72,9 +72,9 @@ def page(browser, folder, tmp_path_factory):
     site = shutil.copytree(ROOT / "docs", tmp_path_factory.mktemp("site") / "docs",
                            ignore=shutil.ignore_patterns("model"))
     shutil.copytree(folder / "model", site / "model" / "paddle")
-    page = browser.new_page()
+    page = browser.new_page(bypass_csp=True)
     page.goto((site / "index.html").as_uri() + "?model=paddle")
-    page.wait_for_function("document.body.dataset.state !== 'loading'")
+    page.wait_for_selector("body:not([data-state=loading])")
     assert page.evaluate("document.body.dataset.state") == "ready", page.locator("#status").text_content()
     page.evaluate(WATCH)
     yield page
@@ -123,7 +123,7 @@ def test_space_is_a_key_of_the_game_and_clicks_no_button(page):
 def test_the_page_keeps_the_pace_of_the_model(page):
     frame_ms = page.evaluate("""async () => {
         const [time, frame] = [performance.now(), dream.frame];
-        await sleep(2000);
+        await new Promise(done => setTimeout(done, 2000));
         return (performance.now() - time) / (dream.frame - frame);
     }""")
     assert 39 < frame_ms < 80  # 40 on a quiet machine
@@ -163,6 +163,6 @@ def test_the_app_plays_it_and_so_does_its_plain_page(app, browser):
     page.keyboard.up("ArrowRight")
     assert page.locator(".keys [aria-pressed=true]").count() == 0
     page.goto(app + page.locator("a", has_text="browser alone").get_attribute("href"))
-    page.wait_for_function("document.body.dataset.state !== 'loading'")
+    page.wait_for_selector("body:not([data-state=loading])")
     assert page.locator("#status").text_content().startswith("Ready: paddle")
     page.close()

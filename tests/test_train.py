@@ -208,7 +208,10 @@ def test_chain_ends_with_a_model_that_plays(chain):
     folder = chain[0] / "runner"
     meta = json.loads((folder / "model" / "meta.json").read_text())
     assert (meta["game"], meta["keys"], meta["parameters"]) == ("runner", list("qwop"), 6_783_779)
-    assert meta["fidelity"]["autoencoder"]["psnr_db"] > 10
+    assert meta["fidelity"]["autoencoder"]["psnr_db"] > 10 and meta["drift_limit"] > 0
+    assert len(meta["readout"]["metres"]) == len(meta["readout"]["over"]) == 1 + 3 * 128 + 16
+    clips = json.loads((folder / "model" / "clips.js").read_text()[len("self.DREAM_CLIPS = "):-2])
+    assert {clip["kind"] for clip in clips} == {"random", "gait", "human", "held"}
     dynamics, decoder = (onnxruntime.InferenceSession(folder / "model" / f"{name}.onnx")
                          for name in ("dynamics", "decoder"))
     z, zero = np.array([meta["starts"][0]["z"]], np.float32), np.zeros((3, 1, 128), np.float32)
