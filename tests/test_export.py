@@ -156,7 +156,7 @@ def test_a_graph_that_differs_from_pytorch_replaces_nothing(toy_data, toy_model,
     monkeypatch.setattr("sys.argv", ["export.py", "--data", str(tmp_path)])
     with pytest.raises(SystemExit, match="differs from PyTorch by"):
         export.main()
-    assert {p.name for p in (tmp_path / "runner").iterdir()} == {"ae.pt", "lstm.pt", "latents", "model"}
+    assert {p.name for p in (tmp_path / "runner").iterdir()} == {"ae.pt", "lstm.pt", "latents", "held_out", "model"}
     for path in toy_model.iterdir():
         assert (tmp_path / "runner" / "model" / path.name).read_bytes() == path.read_bytes(), path.name
 
