@@ -12,7 +12,7 @@ measured in the README. The same command resumes.
 Shapes: B episodes, T frames, Z latent features, K keys
 """
 import argparse
-from dataclasses import replace
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -173,8 +173,9 @@ def main():
     model.dz_std.copy_(torch.from_numpy(dz.std(0) + 1e-6))
     if args.start:
         begun = models.load(Path(args.start), models.Dynamics, device)[0]
-        if replace(begun.sizes, dropout=args.dropout) != sizes:
-            raise SystemExit(f"{args.start} is {begun.sizes}, wanted is {sizes}: it cannot be begun with")
+        theirs, ours = asdict(begun.sizes) | {"dropout": args.dropout}, asdict(sizes)
+        if other := [f"{name} {theirs[name]}, not {ours[name]}" for name in ours if theirs[name] != ours[name]]:
+            raise SystemExit(f"{args.start} cannot be begun with, it has {'; '.join(other)}")
         model.load_state_dict(begun.state_dict())
     scale = model.dz_std ** (2 if args.unit else 1)
     optimizer = make_optimizer(model, args.lr, args.muon, args.weight_decay)

@@ -366,7 +366,7 @@ def test_training_begins_with_given_weights(chain, tmp_path):
     paddle = tmp_path / "lstm.pt"
     models.save(paddle, models.Dynamics(models.DynamicsSizes(keys=3)))
     (folder / "lstm_resume.pt").unlink()
-    assert "3 keys" in fails(*TRAIN_LSTM, "--data", tmp_path, "--epochs", 1, "--start", paddle)
+    assert "keys 3, not 4" in fails(*TRAIN_LSTM, "--data", tmp_path, "--epochs", 1, "--start", paddle)
 
 
 def test_too_few_episodes_and_unknown_device(chain, tmp_path):
