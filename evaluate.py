@@ -290,12 +290,15 @@ def manifold_distance(model, z, spread):
     return np.linalg.norm((model.encode(model.decode(z)) - z) / spread, axis=-1)
 
 
-def measure_stability(model, z, frames, chance):
+def measure_stability(model, kinds, frames, chance):
     """Long dreams from every start state under four kinds of keys -> figures, share of them on the manifold by time.
 
     frozen: no feature moves by a thousandth of its spread; exploded: a feature leaves the training range by its width;
-    off-manifold: z is further from encode(decode(z)) than 99% of real ones, twice over; spread: std of z over real z.
-    z (N, Z): real ones."""
+    off-manifold: z is further from encode(decode(z)) than 99% of real ones, twice over; spread: std of z over that of
+    all real z; real_spread: the same of real play under such keys. kinds: the real z (E, T, Z) by kind of keys."""
+    z = np.concatenate([rows.reshape(-1, rows.shape[-1]) for rows in kinds.values()])
+    real = {"random": kinds.get("random"), "human": kinds.get("human"), "none": kinds.get("held", [])[:1],
+            "all": kinds.get("held", [])[1:2]}  # a policy's first two held episodes: no key, all keys
     keys_count, starts, z_count = len(model.meta["keys"]), model.meta["starts"], z.shape[1]
     tpf, n = model.meta["ticks_per_frame"], len(model.meta["starts"])
     played = {"random": [policies.random_keys(frames, keys_count, chance) for _ in starts],
@@ -325,7 +328,9 @@ def measure_stability(model, z, frames, chance):
             "frozen": float((np.abs(np.diff(path, axis=1)) < 1e-3 * spread).all(-1).mean()),
             "exploded": float((bad | ((path < 2 * low - high) | (path > 2 * high - low)).any(-1)).mean()),
             "off_manifold": float(off.mean()),
-            "spread": float((path.reshape(-1, z_count).std(0) / spread).mean())}
+            "spread": float((path.reshape(-1, z_count).std(0) / spread).mean()),
+            "real_spread": None if real[name] is None or not len(real[name]) else
+            float((real[name].reshape(-1, z_count).std(0) / spread).mean())}
         share = (~off).mean(0)
         curves[name] = np.arange(len(share)) * every * model.frame_s, share
     return figures, curves
@@ -369,7 +374,6 @@ def measure(model, kinds, dream_frames, seed):
     """All figures of one model -> report (a dict for JSON), what the plots show (a dict of arrays)."""
     z = {kind: model.encode(arrays["frames"]) for kind, arrays in tqdm(kinds.items(), desc=f"encode {model.folder}")}
     whole = [kind for kind in ORDER if kind in kinds]
-    everything = np.concatenate([z[kind].reshape(-1, z[kind].shape[-1]) for kind in whole])
     probes, detector = fit_probes(kinds, z)
     figures, shown = {"kinds": {}}, {"curves": {}, "strip": [], "clip": []}
     for kind in tqdm(whole, desc="follow the game", unit="kind"):
@@ -383,10 +387,10 @@ def measure(model, kinds, dream_frames, seed):
         shown["clip"].append(clip)
     if "choices" in kinds:
         figures["choices"], shown["control"] = measure_choices(model, kinds["choices"], z["choices"], probes)
-    figures["stability"], shown["survival"] = measure_stability(model, everything, dream_frames,
-                                                               np.random.default_rng(seed))
+    figures["stability"], shown["survival"] = measure_stability(model, {kind: z[kind] for kind in whole},
+                                                               dream_frames, np.random.default_rng(seed))
     figures["falls"], shown["lives"] = measure_falls(model, kinds, z, detector)
-    figures["speed"] = measure_speed(model, everything)
+    figures["speed"] = measure_speed(model, z[whole[0]][0])
     return figures, shown
 
 
@@ -423,7 +427,7 @@ def table(reports):
         return cell
 
     def long(name, factor=1):
-        return lambda figures: [factor * kind[name] for kind in figures["stability"].values()]
+        return lambda figures: [kind[name] and factor * kind[name] for kind in figures["stability"].values()]
 
     def falls(who, name):
         return lambda figures: [kind[who][name] for kind in figures["falls"].values()]
@@ -448,7 +452,8 @@ def table(reports):
     row(f"long dreams ({names}): exploded, %", long("exploded", 100), 1)
     row("long dreams: off-manifold, %", long("off_manifold", 100), 1)
     row("long dreams: frozen, %", long("frozen", 100), 1)
-    row("long dreams: spread over the real one", long("spread"))
+    row("long dreams: spread of z, over that of all real play", long("spread"))
+    row("the same of real play under such keys", long("real_spread"))
     row("falls in 1,000 frames, real", falls("real", "per_1000_frames"), 1)
     row("falls in 1,000 frames, dreamed", falls("dreamed", "per_1000_frames"), 1)
     row("frames of a life, real", falls("real", "mean_life_frames"), 1)

@@ -164,6 +164,20 @@ class Autoencoder(nn.Module):
         noisy = z * (1 + self.sizes.noise * torch.randn_like(z)) if self.training else z
         return z, self.decoder(noisy)
 
+    @torch.no_grad()
+    def standardise(self, z):
+        """Rescale the features so that these z (N, Z) get mean 0 and std 1; what is painted stays the same.
+
+        The LSTM is fed with z beside keys that are 0 or 1: features of another size are hard to learn from."""
+        mean, std = z.mean(0), z.std(0)
+        std = std.clamp(min=0.01 * std.max())  # a feature that never changes stays small
+        last = self.encoder.head[-1]
+        last.weight /= std[:, None]
+        last.bias.sub_(mean).div_(std)
+        for reader in [self.decoder.head[0], *([self.helper] if self.sizes.bodies else [])]:
+            reader.bias += reader.weight @ mean
+            reader.weight *= std
+
 
 class Dynamics(nn.Module):
     """z and keys -> the next z. 4,686,864 parameters.

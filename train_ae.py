@@ -8,6 +8,7 @@ Writes  data/<game>/ae.pt (the best so far), ae_resume.pt, ae_log.jsonl, ae_curv
 The defaults are the original's recipe. The same command resumes.
 """
 import argparse
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,14 @@ def measure(model, frames, device, autocast):
     model.train()
     decibels = report.psnr(rebuilt, frames)
     return decibels, 10 ** (-decibels / 10) * losses.PIXELS, rebuilt
+
+
+@torch.no_grad()
+def finished(model, frames):
+    """A copy of the model whose z has mean 0 and std 1 over the frames uint8 (N, 96, 96, 3)."""
+    model = deepcopy(model).eval()
+    model.standardise(torch.cat([model.encoder(part) for part in frames.split(128)]))
+    return model
 
 
 def train_step(model, frames, angles, run, weights, still, autocast):
@@ -95,11 +104,13 @@ def main():
         raise SystemExit(f"{len(numbers)} episodes of {frames.shape[1]} frames are too few: at least {data.HELD_OUT} "
                          f"episodes, with {args.run} frames in a row (--run), {args.batch} in all (--batch) are needed")
     angles = torch.from_numpy(data.load_poses(folder / "frames", numbers)[..., 2]) if args.pose else None
-    still = torch.from_numpy(np.median(frames[train[::16], ::16].reshape(-1, *frames.shape[2:])[:1000], axis=0))
+    sample = frames[train[::16], ::16].reshape(-1, *frames.shape[2:])[:4000]
+    still = torch.from_numpy(np.median(sample[:1000], axis=0))
     still = (still.permute(2, 0, 1) / 255).float().to(device)
     frames = torch.from_numpy(frames)
     if device.type == "cuda" and frames.nbytes < 0.7 * torch.cuda.mem_get_info()[0]:
         frames = frames.to(device)
+    sample = torch.from_numpy(sample).to(device)
     count = len(train) * frames.shape[1]
     shuffled = np.random.default_rng(args.seed)
 
@@ -152,7 +163,7 @@ def main():
                                                          for x in (held_out[e, shown], rebuilt[e, shown])], scale=2)
             if psnr > best:
                 best = psnr
-                models.save(folder / "ae.pt", model, measured={"psnr_db": round(psnr, 2)},
+                models.save(folder / "ae.pt", finished(model, sample), measured={"psnr_db": round(psnr, 2)},
                             how={**vars(args), "device": str(device), "epochs_done": epoch + 1, "frames_seen": count})
             models.save_resume(folder / "ae_resume.pt", model, optimizer, schedule, epoch=epoch + 1, best=best,
                                shuffled=shuffled.bit_generator.state)

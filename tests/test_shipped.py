@@ -30,7 +30,7 @@ def test_start_states_are_pictures_that_survive_the_autoencoder(game):
     assert len(z) == 8 and np.abs(painted.astype(int) - again).mean() < 5 < painted[..., :3].std()
 
 
-@pytest.mark.parametrize("game", ["qwop"])
+@pytest.mark.parametrize("game", ["qwop", "runner"])
 def test_the_model_is_as_good_as_the_report_and_the_readme_say(game):
     folder = ROOT / "docs" / "report" / game
     assert (folder / "table.md").read_text() in (ROOT / "README.md").read_text()

@@ -125,6 +125,20 @@ def test_noise_and_dropout_act_in_training_only():
     assert torch.equal(model(frames)[1], model(frames)[1])
 
 
+def test_standardised_features_have_std_1_and_paint_the_same():
+    model = models.Autoencoder(models.AutoencoderSizes(bodies=12)).eval()
+    frames = torch.randint(0, 256, (99, 96, 96, 3), dtype=torch.uint8)
+    with torch.no_grad():
+        z, pictures = model(frames)
+        read = model.helper(z)
+        model.standardise(z)
+        again, same = model(frames)
+        torch.testing.assert_close(again.mean(0), torch.zeros(16), atol=1e-3, rtol=0)
+        torch.testing.assert_close(again.std(0), torch.ones(16), atol=1e-3, rtol=0)
+        torch.testing.assert_close(same, pictures, atol=1e-4, rtol=0)
+        torch.testing.assert_close(model.helper(again), read, atol=1e-3, rtol=1e-3)
+
+
 def test_losses_are_zero_where_nothing_is_wrong():
     pictures = torch.rand(4, 3, 96, 96)
     assert losses.pixel_loss(pictures, pictures) == 0
