@@ -6,8 +6,8 @@ Writes  data/<game>/lstm.pt (the best so far), lstm_resume.pt, lstm_log.jsonl, l
     python train_lstm.py --game runner
 
 The defaults are the original's recipe: teacher forcing, noise on z, 1/std weights. With --rollout N the network is
-trained on its own output: every N true frames a dream of N frames forks off. What each option does to a dream is
-measured in the README. The same command resumes.
+trained on its own output, too: every N true frames a dream of N frames forks off; best after some --teacher-epochs
+without. What each option does to a dream is measured in the README. The same command resumes.
 
 Shapes: B episodes, T frames, Z latent features, K keys
 """
@@ -75,30 +75,30 @@ def paint_dream(path, model, decoder, z, keys, frames=12, every=2):
     report.draw_strip(path, rows, scale=2)
 
 
-def train_step(model, z, keys, args, scale):
+def train_step(model, z, keys, args, scale, rollout):
     """One batch of whole episodes: z (B, T, Z), keys (B, T, K) -> loss (scalar, 1 is persistence).
 
-    Without --rollout every frame is predicted from true ones. With it a dream forks off every `rollout` frames, from
-    the state that true frames left, and learns from its own output; teacher is then the weight of the other loss.
+    With a rollout of 0 every frame is predicted from true ones. Else a dream forks off every `rollout` frames, from
+    the state that true frames left, and learns from its own output; --teacher is then the weight of the other loss.
     scale (Z): what the squared errors are divided by."""
     z_in, keys, truth = z[:, :-1] + args.noise * model.dz_std * torch.randn_like(z[:, :-1]), keys[:, :-1], z[:, 1:]
     x, states, state = [], [], None
-    for part in torch.cat([z_in, keys], dim=-1).split(args.rollout or z.shape[1], dim=1):
+    for part in torch.cat([z_in, keys], dim=-1).split(rollout or z.shape[1], dim=1):
         y, state = model.lstm(part, state)
         x.append(y)
         states.append(state)
-    x, loss = torch.cat(x, dim=1), 0
-    if not args.rollout or args.teacher:
-        loss = args.teacher * losses.step_loss(model.next(z_in, x), truth, z[:, :-1], scale)
-    if not args.rollout:
+    x, loss, weight = torch.cat(x, dim=1), 0, args.teacher if rollout else 1
+    if weight:
+        loss = weight * losses.step_loss(model.next(z_in, x), truth, z[:, :-1], scale)
+    if not rollout:
         return loss
-    forks = range(args.rollout, z_in.shape[1] - args.rollout + 2, args.rollout)
+    forks = range(rollout, z_in.shape[1] - rollout + 2, rollout)
     h, c = (torch.cat(parts, dim=1) for parts in zip(*states[:len(forks)]))        # (L, B * forks, H)
     last = torch.tensor(forks, device=z.device) - 1
     begin = model.next(z_in[:, last], x[:, last]).transpose(0, 1).flatten(0, 1)    # (forks * B, Z), frame t of each
-    dreamed, _ = model.rollout(begin, torch.cat([keys[:, t:t + args.rollout - 1] for t in forks]), (h, c),
+    dreamed, _ = model.rollout(begin, torch.cat([keys[:, t:t + rollout - 1] for t in forks]), (h, c),
                                args.pushforward)
-    truth = torch.cat([truth[:, t - 1:t - 1 + args.rollout] for t in forks])
+    truth = torch.cat([truth[:, t - 1:t - 1 + rollout] for t in forks])
     return loss + losses.rollout_loss(torch.cat([begin[:, None], dreamed], dim=1), truth,
                                       torch.cat([z[:, t - 1:t] for t in forks]), scale)
 
@@ -121,6 +121,8 @@ def parse():
     parser.add_argument("--window", type=int, default=0, help="cut episodes into windows of so many frames, each with "
                                                               "a memory of its own; 0: whole episodes")
     parser.add_argument("--teacher", type=float, default=1.0, help="weight of the one-step loss beside --rollout")
+    parser.add_argument("--teacher-epochs", type=int, default=0, help="of the one-step loss alone, before dreams of "
+                                                                      "--rollout frames join")
     parser.add_argument("--pushforward", action="store_true", help="no gradient through the frames of a dream")
     parser.add_argument("--unit", action="store_true", help="errors in units of each feature's variance, not its std")
     parser.add_argument("--muon", type=float, default=0, help="highest learning rate of Muon, for the weights that are "
@@ -203,7 +205,7 @@ def main():
             z, keys = [a[chosen] for a in everything[:2]] if fits else load(np.sort(train[chosen]))[:2]
             z, keys = (x.unflatten(1, (-1, window)).flatten(0, 1) for x in (z, keys))
             with autocast():
-                loss = train_step(model, z, keys, args, scale)
+                loss = train_step(model, z, keys, args, scale, args.rollout if epoch >= args.teacher_epochs else 0)
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # a dream trained through time can explode

@@ -100,10 +100,10 @@ def test_rollout_loss_equals_dreams_forked_by_hand():
     rollout = losses.rollout_loss(torch.cat(dreams), truth, still, scale)
 
     def loss(**options):
-        args = SimpleNamespace(**{"noise": 0.0, "rollout": 10, "teacher": 1.0, "pushforward": False, **options})
-        return train_lstm.train_step(model, z, keys, args, scale)
+        args = SimpleNamespace(**{"noise": 0.0, "teacher": 1.0, "pushforward": False, **options})
+        return train_lstm.train_step(model, z, keys, args, scale, options.get("rollout", 10))
 
-    torch.testing.assert_close(loss(rollout=0), teacher)
+    torch.testing.assert_close(loss(rollout=0, teacher=0), teacher)
     torch.testing.assert_close(loss(teacher=0.5), 0.5 * teacher + rollout)
     torch.testing.assert_close(loss(teacher=0), rollout)
     ours, pushed = (torch.autograd.grad(loss(teacher=0, pushforward=p), model.lstm.weight_ih_l0) for p in (0, 1))
@@ -178,7 +178,7 @@ def test_psnr_and_ssim():
 TRAIN_AE = ("train_ae.py", "--restart-epochs", 2, "--pixel-epochs", 1, "--batch", 64, "--run", 16, "--muon", 0.02,
             "--pose", 10, "--moving", 1)
 TRAIN_LSTM = ("train_lstm.py", "--restart-epochs", 2, "--batch", 8, "--rollout", 4, "--ema", 0.9, "--unit",
-              "--pushforward", "--muon", 0.02)
+              "--teacher-epochs", 1, "--pushforward", "--muon", 0.02)
 
 
 @pytest.fixture(scope="module")
@@ -276,6 +276,16 @@ def test_resumed_training_equals_an_uninterrupted_one(chain, tmp_path, command, 
     assert resumed["epoch"] == whole["epoch"] == 2
     for name, weights in whole["weights"].items():
         assert torch.equal(weights, resumed["weights"][name]), name
+
+
+def test_teacher_epochs_are_without_dreams(chain, tmp_path):
+    weights = []
+    for n, options in enumerate((("--rollout", 4, "--teacher-epochs", 1), ("--teacher", 0), ("--rollout", 4))):
+        root = tmp_path / str(n)
+        shutil.copytree(chain[0] / "runner", root / "runner", ignore=shutil.ignore_patterns("lstm*", "frames"))
+        assert run("train_lstm.py", "--data", root, "--batch", 8, "--epochs", 1, *options).returncode == 0
+        weights.append(torch.load(root / "runner" / "lstm.pt", weights_only=True)["weights"]["head.1.weight"])
+    assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
 
 
 def test_report_holds_every_figure(chain):
