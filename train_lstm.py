@@ -26,7 +26,7 @@ import report
 from muon import make_optimizer
 
 WARM_UP = 10               # true frames before a measured dream begins
-HORIZONS = (1, 5, 10, 25)  # frames of dream that the report sums the error over
+HORIZONS = (1, 5, 10, 25)  # frames of dream that the report sums the error over; the last tells which epoch is kept
 
 
 def measure(model, z, keys, restart):
@@ -216,7 +216,7 @@ def main():
             total += loss.detach()
         models.check_finite(total, folder / "lstm_resume.pt")
         figures = measure(shown, *measured_on)
-        train_loss, score = float(total) / steps, figures["rollout_10"]
+        train_loss, score = float(total) / steps, figures[f"rollout_{max(HORIZONS)}"]
         print(f"epoch {epoch + 1:4d} | train {train_loss:6.4f} | one-step skill {figures['skill']:6.3f} | "
               "dream over persistence " + ", ".join(f"{n} frames {figures[f'rollout_{n}']:5.3f}" for n in HORIZONS)
               + f" | spread {figures['spread']:4.2f} | {clock.words(epoch + 1, 'frames', frames)}", flush=True)
@@ -232,7 +232,7 @@ def main():
             models.save_resume(folder / "lstm_resume.pt", model, optimizer, schedule, epoch=epoch + 1, best=best,
                                shuffled=shuffled.bit_generator.state,
                                average=average.state_dict() if args.ema else None)
-    print(f"best: dream over persistence {best:.3f} over 10 frames, in {folder / 'lstm.pt'}; "
+    print(f"best: dream over persistence {best:.3f} over {max(HORIZONS)} frames, in {folder / 'lstm.pt'}; "
           f"look at {folder / 'lstm_dream.png'}")
 
 
