@@ -297,8 +297,8 @@ def measure_stability(model, kinds, frames, chance):
     off-manifold: z is further from encode(decode(z)) than 99% of real ones, twice over; spread: std of z over that of
     all real z; real_spread: the same of real play under such keys. kinds: the real z (E, T, Z) by kind of keys."""
     z = np.concatenate([rows.reshape(-1, rows.shape[-1]) for rows in kinds.values()])
-    real = {"random": kinds.get("random"), "human": kinds.get("human"), "none": kinds.get("held", [])[:1],
-            "all": kinds.get("held", [])[1:2]}  # a policy's first two held episodes: no key, all keys
+    held = kinds.get("held", ())  # the first two of its episodes: no key, all keys
+    real = {"random": kinds.get("random", ()), "human": kinds.get("human", ()), "none": held[:1], "all": held[1:2]}
     keys_count, starts, z_count = len(model.meta["keys"]), model.meta["starts"], z.shape[1]
     tpf, n = model.meta["ticks_per_frame"], len(model.meta["starts"])
     played = {"random": [policies.random_keys(frames, keys_count, chance) for _ in starts],
@@ -316,6 +316,10 @@ def measure_stability(model, kinds, frames, chance):
     spread = z.std(0)
     real_distance = np.quantile(manifold_distance(model, z[::5], spread), 0.99)
     low, high = (np.array(model.meta[k]) for k in ("z_low", "z_high"))
+
+    def spread_of(rows):
+        return float((rows.reshape(-1, z_count).std(0) / spread).mean()) if len(rows) else None
+
     figures, curves = {}, {}
     every = max(1, frames // 500)
     for k, name in enumerate(tqdm(played, desc="on the manifold?", unit="kind")):
@@ -328,9 +332,7 @@ def measure_stability(model, kinds, frames, chance):
             "frozen": float((np.abs(np.diff(path, axis=1)) < 1e-3 * spread).all(-1).mean()),
             "exploded": float((bad | ((path < 2 * low - high) | (path > 2 * high - low)).any(-1)).mean()),
             "off_manifold": float(off.mean()),
-            "spread": float((path.reshape(-1, z_count).std(0) / spread).mean()),
-            "real_spread": None if real[name] is None or not len(real[name]) else
-            float((real[name].reshape(-1, z_count).std(0) / spread).mean())}
+            "spread": spread_of(path), "real_spread": spread_of(real[name])}
         share = (~off).mean(0)
         curves[name] = np.arange(len(share)) * every * model.frame_s, share
     return figures, curves
