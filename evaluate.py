@@ -18,12 +18,12 @@ import time
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 from tqdm import tqdm
 
 import data
 import policies
 import report
+from dream import Model
 
 HERE = Path(__file__).parent
 WARM_UP = policies.SEEN - 1          # true frames before a dream begins
@@ -31,63 +31,6 @@ SECONDS = (0.1, 0.5, 1.0, 2.5, 5.0)  # game seconds over which the error of a dr
 MOVING = 24                          # levels by which a pixel differs from the median picture where something moves
 FOLDS = 4                            # a probe that measures one episode in 4 is fitted on the other three
 ORDER = ("random", "gait", "human", "held")
-
-
-def pieces(rows, size=128):
-    """Rows in pieces of at most `size`: enough at a time for the memory."""
-    return np.array_split(rows, -(-len(rows) // size))
-
-
-class Model:
-    """A model folder in onnxruntime."""
-
-    def __init__(self, folder):
-        self.meta, self.folder = data.read_json(folder / "meta.json"), folder
-        if self.meta is None:
-            raise SystemExit(f"no model in {folder}: run  python export.py  first")
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        self.encoder, self.decoder, self.dynamics = (
-            onnxruntime.InferenceSession(str(folder / f"{name}.onnx"), options, providers=["CPUExecutionProvider"])
-            for name in ("encoder", "decoder", "dynamics"))
-        self.layers, _, self.hidden = next(i.shape for i in self.dynamics.get_inputs() if i.name == "h")
-        self.frame_s = self.meta["frame_ms"] / 1000
-
-    def encode(self, frames):
-        """uint8 (..., 96, 96, 3) -> z (..., Z)"""
-        flat = frames.reshape(-1, *frames.shape[-3:])
-        z = np.concatenate([self.encoder.run(["z"], {"frames": part})[0] for part in pieces(flat)])
-        return z.reshape(*frames.shape[:-3], -1)
-
-    def decode(self, z):
-        """z (N, Z) -> uint8 (N, 96, 96, 3)"""
-        return np.concatenate([self.decoder.run(["rgba"], {"z": part})[0][..., :3] for part in pieces(z)])
-
-    def zeros(self, n):
-        """The LSTM's state before a life: h, c."""
-        return [np.zeros((self.layers, n, self.hidden), np.float32)] * 2
-
-    def step(self, z, keys, h, c):
-        """One frame for N dreams: z (N, Z), keys (N, K) -> z_next, h, c"""
-        feed = {"z": z, "keys": keys.astype(np.float32), "h": h, "c": c}
-        return self.dynamics.run(["z_next", "h_next", "c_next"], feed)
-
-    def follow(self, z, keys):
-        """One step ahead from every true z (teacher forcing): z (B, T, Z), keys (B, T, K) -> z_next (B, T, Z)"""
-        state, predicted = self.zeros(len(z)), []
-        for t in range(z.shape[1]):
-            z_next, *state = self.step(z[:, t], keys[:, t], *state)
-            predicted.append(z_next)
-        return np.stack(predicted, 1)
-
-    def dream(self, z, keys, frames):
-        """Warm up on true z (N, W, Z), then `frames` frames of dream under keys (N, W + frames, K) -> (N, frames, Z)"""
-        state, dreamed, now = self.zeros(len(z)), [], z[:, 0]
-        for t in range(z.shape[1] + frames - 1):
-            now, *state = self.step(z[:, t] if t < z.shape[1] else now, keys[:, t], *state)
-            if t >= z.shape[1] - 1:
-                dreamed.append(now)
-        return np.stack(dreamed, 1)
 
 
 # ----------------------------------------------------------------------------------------------------------- probes

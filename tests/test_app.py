@@ -1,25 +1,31 @@
-"""app.py as a visitor meets it: the real server in a process of its own, played over HTTP and in Chromium."""
-import hashlib
+"""app.py as a visitor meets it: the real server and the shipped models, played over HTTP, in Chromium, by a script."""
 import json
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-import onnx
 import pytest
+from benchmark_app import latencies, open_page, rates, running
 from conftest import ROOT, run
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+
+import dream
 
 NO_KEYS, Q = [0, 0, 0, 0], [1, 0, 0, 0]
+HELD_OUT = ROOT / "held_out" / "runner"
 
 
 class Server:
-    """The running app: its address, and how its two server functions are called without a page."""
+    """The running app: its address, and how its server functions are called without a page."""
 
     def __init__(self, url):
         self.url = url
@@ -33,52 +39,38 @@ class Server:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
 
+    def start(self, start=0, model="runner"):
+        return self.call("start", {"start": start, "model": model})
+
     def dream(self, keys, steps=10):
         """The last picture of a fresh dream in which `keys` are held."""
-        visitor = self.call("start", {"start": 0})["visitor"]
+        visitor = self.start()["visitor"]
         for _ in range(steps):
             answer = self.call("step", {"visitor": visitor, "keys": keys})
-        assert answer["step"] == steps, answer
-        return answer["picture"]
+        assert answer["step"] == steps and len(answer["pictures"]) == 1, answer
+        return answer["pictures"][0]
 
 
 @pytest.fixture(scope="module")
-def loud_model(toy_model, tmp_path_factory):
-    """The toy model with z times 300 before the decoder, whose random weights hardly see it otherwise."""
-    folder = shutil.copytree(toy_model, tmp_path_factory.mktemp("loud") / "model")
-    decoder = onnx.load(folder / "decoder.onnx")
-    for node in decoder.graph.node:
-        node.input[:] = ["loud" if name == "z" else name for name in node.input]
-    decoder.graph.initializer.append(onnx.numpy_helper.from_array(np.float32(300), "gain"))
-    decoder.graph.node.insert(0, onnx.helper.make_node("Mul", ["z", "gain"], ["loud"]))
-    onnx.save(decoder, folder / "decoder.onnx")
-    meta = json.loads((folder / "meta.json").read_text())
-    meta["sha256"]["decoder.onnx"] = hashlib.sha256((folder / "decoder.onnx").read_bytes()).hexdigest()
-    (folder / "meta.json").write_text(json.dumps(meta))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def server(loud_model):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    began = time.monotonic()
-    process = subprocess.Popen([sys.executable, ROOT / "app.py", "--model", loud_model, "--port", str(port),
-                                "--visitors", "50", "--no-browser"], stdout=subprocess.PIPE, text=True)
-    try:
-        line = process.stdout.readline()
-        assert "playing" in line and time.monotonic() - began < 10, line
-        yield Server(re.search(r"http://\S+", line)[0])
+def server(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    (folder / "runner").mkdir()
+    Image.new("RGB", (60, 40), "red").save(folder / "runner" / "ae_curves.png")
+    (folder / "runner" / "ae_log.jsonl").write_text('{"epoch": 7, "psnr": 28.5}\n')
+    with running("--visitors", 500, "--data", folder) as (process, url, seconds):
+        assert seconds < 15  # 3 on a quiet machine
+        yield Server(url)
         assert process.poll() is None, "the app died"
-    finally:
-        process.kill()
-        process.wait()
+
+
+@pytest.fixture(scope="module")
+def client(server):
+    return Client(server.url, verbose=False)
 
 
 @pytest.fixture
 def page(server, browser):
-    """The page, ready; window.seen keeps every picture since the last start by its step."""
+    """The page, ready; window.seen keeps the first picture of every frame since the last start by its step."""
     page = browser.new_page()
     errors = []
     page.on("pageerror", lambda error: errors.append(error))
@@ -90,8 +82,8 @@ def page(server, browser):
         window.seen = {};
         new MutationObserver(() => {
             if (canvas.dataset.step === "0") { window.lives++; window.seen = {}; }
-            window.seen[canvas.dataset.step] = canvas.toDataURL();
-        }).observe(canvas, { attributeFilter: ["data-step"] });
+            window.seen[canvas.dataset.step] ??= canvas.toDataURL();
+        }).observe(canvas, { attributeFilter: ["data-step", "data-picture"] });
     }""")
     yield page
     page.close()
@@ -114,7 +106,62 @@ def test_page_plays_at_the_pace_of_the_game(page):
     page.wait_for_timeout(2000)
     frames = int(page.locator("canvas").get_attribute("data-frame")) - before
     assert 10 <= frames <= 21  # 20 when the machine is quiet
-    assert page.locator("a", has_text="browser alone").get_attribute("href") == "plain/?model=played"
+    link = page.locator("a", has_text="browser alone")
+    assert link.get_attribute("href") == "plain/?model=played0"
+    with page.expect_popup() as opened:
+        link.click()
+    opened.value.wait_for_selector("body[data-state=ready]", timeout=30_000)
+    opened.value.close()
+
+
+def test_four_visitors_play_smoothly(server, browser):
+    pages = [open_page(browser, server.url) for _ in range(4)]
+    pages[0].wait_for_timeout(2000)
+    together = rates(pages, 4)
+    for page in pages[1:]:
+        page.close()
+    pages[0].wait_for_timeout(1000)
+    (alone, frames), = rates(pages[:1], 4)
+    ms = latencies(pages[0], 12)
+    pages[0].close()
+    print(f"pictures/s: alone {alone:.1f}, four at once {together}; key to picture {ms.round()} ms")
+    # quiet: 29, 28 and 55 ms
+    assert alone > 15 and frames > 8 and np.median(ms) < 120 and all(pictures > 8 for pictures, _ in together)
+
+
+def test_pause_step_and_speed(page):
+    def step():
+        return int(page.locator("canvas").get_attribute("data-step"))
+
+    page.get_by_role("button", name="Pause").click()
+    page.wait_for_timeout(700)
+    before = step()
+    page.wait_for_timeout(5500)  # who pauses keeps his place
+    assert step() == before and page.locator("output").inner_text() == "paused"
+    page.get_by_role("button", name="Step", exact=True).click()
+    page.wait_for_timeout(700)
+    assert step() == before + 1
+    page.get_by_role("button", name="Play", exact=True).click()
+    page.locator("select.speed").select_option("0.25")
+    page.wait_for_timeout(500)
+    before = step()
+    page.wait_for_timeout(2000)
+    assert 2 <= step() - before <= 7  # 2.5 a second, where it were 10
+    page.get_by_role("tab", name="Look inside").click()  # away: nothing is dreamed
+    page.wait_for_timeout(1000)
+    before = step()
+    page.wait_for_timeout(1500)
+    assert step() == before
+
+
+def test_another_model_has_its_own_keys_and_pictures(page):
+    page.locator("select.model").select_option("qwop")
+    page.wait_for_function("window.lives === 1 && window.seen[2]")
+    assert page.locator("h1").inner_text().lower() == "qwop, hallucinated"
+    assert page.locator(".keys button").all_inner_texts() == list("QWOP")
+    pixels = page.evaluate("[...document.querySelector('canvas').getContext('2d').getImageData(0, 80, 96, 10).data]")
+    red, _, blue, _ = np.reshape(pixels, (-1, 4)).mean(0)
+    assert red > blue + 40  # its track; the runner's is blue
 
 
 def test_held_key_changes_the_dream(page):
@@ -148,7 +195,7 @@ def test_keys_are_let_go(page):
     assert pressed(page) == ["W"]
     page.mouse.up()
     assert pressed(page) == []
-    page.evaluate("document.body.append(document.createElement('input'))")
+    page.evaluate("document.body.append(document.createElement('input'))")  # as in the other tabs
     page.locator("body > input").press("q")
     assert pressed(page) == [] and page.locator("body > input").input_value() == "q"
 
@@ -157,7 +204,7 @@ def test_chosen_start_is_another_dream(page):
     page.keyboard.press("r")
     page.wait_for_function("window.lives === 1")
     first = page.evaluate("window.seen[0]")
-    page.locator("select").select_option("1")
+    page.locator("select.start").select_option("1")
     page.wait_for_function("window.lives === 2")
     assert page.evaluate("window.seen[0]") != first
     page.keyboard.down("o")
@@ -176,17 +223,37 @@ def test_visitors_do_not_disturb_each_other(server):
     ("step", None), ("step", []), ("step", "q"), ("step", {"keys": [1]}), ("step", {"keys": [2, 0, 0, 0]}),
     ("step", {"keys": [float("nan")] * 4}), ("step", {"keys": [[1]] * 4}), ("step", {"keys": "qwop"}),
     ("step", {"keys": [0] * 1_000_000}), ("step", {"keys": ["a", None, {}, 0]}),
+    ("step", {"keys": Q, "pictures": 0}), ("step", {"keys": Q, "pictures": 10**9}),
+    ("step", {"keys": Q, "pictures": 2.5}), ("stay", {}), ("stay", None), ("stay", {"visitor": [1]}),
     ("start", None), ("start", {}), ("start", {"start": -1}), ("start", {"start": 10**30}),
-    ("start", {"start": "0"}), ("start", {"start": float("nan")}), ("start", {"start": 1.0})])
+    ("start", {"start": "0"}), ("start", {"start": float("nan")}), ("start", {"start": 1.0}),
+    ("start", {"start": [0] * 15}), ("start", {"start": [float("inf")] * 16}), ("start", {"start": ["a"] * 16}),
+    ("start", {"start": 0, "model": "../runner"}), ("start", {"start": 0, "model": None})])
 def test_bad_calls_are_answered(server, function, call):
-    if isinstance(call, dict) and call.get("keys", Q) != Q:  # the visitor is good where the keys are bad
-        call = call | {"visitor": server.call("start", {"start": 0})["visitor"]}
+    if function == "start" and call and "model" not in call:
+        call = call | {"model": "runner"}
+    if isinstance(call, dict) and (call.get("keys", Q) != Q or "pictures" in call):  # then the visitor is good
+        call = call | {"visitor": server.start()["visitor"]}
     assert list(server.call(function, call)) == ["error"]
-    assert "picture" in server.call("start", {"start": 0})
+    assert "pictures" in server.start()
+
+
+def test_pictures_lie_between_two_frames(server):
+    def picture(answer):
+        return np.stack([np.asarray(Image.open(urllib.request.urlopen(url))).astype(float)
+                         for url in answer["pictures"]])
+
+    visitor = server.start()
+    before = picture(visitor)[0]
+    for _ in range(4):
+        way = picture(server.call("step", {"visitor": visitor["visitor"], "keys": [1, 0, 0, 1], "pictures": 4}))
+        far = [np.square(one - way[-1]).mean() for one in (before, *way)]
+        assert len(way) == 4 and far == sorted(far, reverse=True) and far[0] > 0
+        before = way[-1]
 
 
 def test_hammering_visitor_is_turned_away(server):
-    call = {"visitor": server.call("start", {"start": 0})["visitor"], "keys": Q}
+    call = {"visitor": server.start()["visitor"], "keys": Q}
     with ThreadPoolExecutor(30) as pool:
         answers = list(pool.map(lambda _: server.call("step", call), range(200)))
     frames = [answer["frame"] for answer in answers if "frame" in answer]
@@ -196,18 +263,198 @@ def test_hammering_visitor_is_turned_away(server):
 
 def test_places_are_limited_and_given_back(toy_model):
     import app
-    visitors = app.Visitors(app.Model(toy_model), places=2)
-    names = [visitors.start({"start": 0})["visitor"] for _ in range(2)]
+    visitors = app.Visitors({"toy": dream.Model(toy_model)}, places=2)
+    call = {"start": 0, "model": "toy"}
+    names = [visitors.start(call)["visitor"] for _ in range(2)]
     assert len(set(names)) == 2 and min(map(len, names)) > 20
-    again = visitors.start({"start": 1, "visitor": names[0]})
+    again = visitors.start({"start": 1, "model": "toy", "visitor": names[0]})
     assert again["visitor"] == names[0] and again["frame"] == 2  # a restart takes no new place
-    assert "taken" in visitors.start({"start": 0})["error"]
-    for _ in range(11):
+    assert "taken" in visitors.start(call)["error"]
+    for n in range(11):
         time.sleep(0.5)
-        assert "frame" in visitors.step({"visitor": names[0], "keys": Q})
+        assert "error" not in (visitors.stay if n % 2 else visitors.step)({"visitor": names[0], "keys": Q})
     assert list(visitors.playing) == names[:1]  # who was silent for 5 seconds has left
     assert "unknown visitor" in visitors.step({"visitor": names[1], "keys": Q})["error"]
-    assert "visitor" in visitors.start({"start": 0})
+    assert "visitor" in visitors.start(call)
+
+
+# ---- the truth beside the dream
+
+def test_clip_is_compared_with_the_dream(page, tmp_path):
+    page.get_by_role("tab", name="Compare with the truth").click()
+    page.get_by_role("button", name="Dream it").click()
+    page.wait_for_selector("img[src*='.gif']", timeout=60_000)
+    assert page.locator("text=persistence").count() and page.locator(".vega-embed, canvas.marks, svg.marks").count()
+    with page.expect_download() as loaded:
+        page.get_by_role("button", name="Save as GIF").click()
+    loaded.value.save_as(tmp_path / "clip.gif")
+    with Image.open(tmp_path / "clip.gif") as clip:
+        assert clip.n_frames == 150 and clip.size == (960, 216) and clip.info["duration"] == 100
+
+
+def test_comparison_is_true(tmp_path):
+    import panels
+    model = dream.Model(ROOT / "docs/model/runner")
+    frames, keys = panels.load_kind("runner", "gait")
+    truth, dreamed, difference = panels.compare(model, frames[1], keys[1], 5)
+    assert (truth == frames[1, 15:165]).all() and dreamed.shape == truth.shape == (150, 96, 96, 3)
+    assert difference["rebuilt"].mean() < difference["dreamed"].mean()  # nothing dreamed is better than the ceiling
+    assert difference["dreamed"][:25].mean() < difference["persistence"][:25].mean()
+    still, other, _ = panels.compare(model, frames[1], 1 - keys[1], 5)
+    assert (still == truth).all() and (other != dreamed).any()  # it is the keys that it dreams
+
+
+def spoil(kind, path):
+    """An upload that cannot be used."""
+    episode = {"frames": np.zeros((20, 96, 96, 3), np.uint8), "keys": np.zeros((20, 4), np.uint8),
+               "restart": np.zeros(20, bool)}
+    if kind == "shape":
+        episode["frames"] = episode["frames"][:, :50]
+    if kind == "keys":
+        episode["keys"] = episode["keys"][:, :3]
+    if kind == "short":
+        episode = {name: array[:5] for name, array in episode.items()}
+    if kind == "pickled":
+        episode["keys"] = np.array([{"a": 1}] * 20, object)
+    np.savez(path, **episode)
+    if kind == "text":
+        path.write_text("no episode")
+    if kind == "huge":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("frames.npy", "w") as file:
+            for _ in range(300):
+                file.write(bytes(1_000_000))
+
+
+@pytest.mark.parametrize("kind, words", [
+    ("shape", "'frames' is uint8"), ("keys", "3 keys, this dream 4"), ("short", "5 frames, at least 12"),
+    ("pickled", "cannot be used"), ("text", "no .npz file"), ("huge", "300 MB when unpacked")])
+def test_bad_episodes_get_a_clear_message(kind, words, tmp_path):
+    import gradio
+
+    import panels
+    spoil(kind, tmp_path / "episode.npz")
+    with pytest.raises(gradio.Error) as stop:
+        panels.compare(dream.Model(ROOT / "docs/model/runner"), *panels.open_upload(tmp_path / "episode.npz"), 0)
+    assert words in stop.value.message and "\n" not in stop.value.message
+
+
+def test_uploaded_episode_and_a_bad_one(page, tmp_path):
+    with np.load(HELD_OUT / "human.npz") as arrays:
+        np.savez(tmp_path / "mine.npz", frames=arrays["frames"][0, :60], keys=arrays["keys"][0, :60],
+                 restart=arrays["restart"][0, :60])
+    spoil("pickled", tmp_path / "bad.npz")
+    page.get_by_role("tab", name="Compare with the truth").click()
+    chosen = page.locator("input[type=file]").first
+    chosen.set_input_files(tmp_path / "bad.npz")
+    page.wait_for_selector("text=bad")
+    page.get_by_role("button", name="Dream it").click()
+    page.wait_for_selector("text=This episode cannot be used", timeout=20_000)
+    page.get_by_label("Remove this file").or_(page.get_by_label("Clear")).first.click()
+    page.locator("input[type=file]").first.set_input_files(tmp_path / "mine.npz")
+    page.wait_for_selector("text=mine")
+    page.get_by_role("button", name="Dream it").click()
+    page.wait_for_selector("img[src*='.gif']", timeout=60_000)
+
+
+# ---- the 16 numbers
+
+def test_slider_and_picture_and_play_from_there(page, tmp_path):
+    def shown():
+        return page.locator("[role=tabpanel]:visible img").first.get_attribute("src")
+
+    page.get_by_role("tab", name="Look inside").click()
+    page.wait_for_timeout(500)
+    before = shown()
+    slider = page.get_by_label("range slider for z 3", exact=True)
+    slider.focus()
+    for _ in range(40):
+        page.keyboard.press("ArrowRight")
+    page.wait_for_function("before => [...document.querySelectorAll('[role=tabpanel] img')].some("
+                           "img => img.offsetParent && img.src !== before)", arg=before)
+    page.get_by_role("button", name="This is A").click()
+    with np.load(HELD_OUT / "gait.npz") as arrays:
+        Image.fromarray(arrays["frames"][0, 50]).resize((640, 400)).save(tmp_path / "frame.png")
+    page.locator("[role=tabpanel]:visible input[type=file]").set_input_files(tmp_path / "frame.png")
+    page.wait_for_function("z => document.querySelector('[aria-label=\"range slider for z 3\"]').value !== z",
+                           arg=slider.input_value())
+    page.get_by_role("button", name="This is B").click()
+    page.wait_for_function("[...document.querySelectorAll('[role=tabpanel] img')].filter("
+                           "img => img.offsetParent).length === 2")  # the walk
+    b = slider.input_value()
+    page.get_by_label("range slider for Walk from A to B").fill("0.5")
+    page.wait_for_function("z => document.querySelector('[aria-label=\"range slider for z 3\"]').value !== z", arg=b)
+    page.get_by_role("button", name="Play on from here").click()
+    page.wait_for_function("window.seen[3]")
+    assert page.locator("canvas").is_visible()
+
+
+def test_training_shows_what_is_there(page):
+    page.get_by_role("tab", name="Your training").click()
+    page.wait_for_selector('text="psnr": 28.5')
+    page.wait_for_selector("text=autoencoder: loss")
+
+
+# ---- for scripts
+
+def test_script_dreams_as_the_readme_says(client):
+    code = re.search(r"```python\n(from gradio_client.*?)```", (ROOT / "README.md").read_text(), re.S)[1]
+    assert "http://127.0.0.1:7860" in code
+    result = subprocess.run([sys.executable, "-c", code.replace("http://127.0.0.1:7860", client.src)], cwd=ROOT,
+                            capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stderr
+
+
+def test_api_is_the_model(client):
+    model = dream.Model(ROOT / "docs/model/runner")
+    keys = np.random.default_rng(0).integers(0, 2, (20, 4))
+    dreamed = client.predict(keys.tolist(), api_name="/rollout")
+    state, z = model.starts[0], []
+    for row in keys:
+        state = model.step(state[0], row[None], *state[1:])
+        z.append(state[0][0])
+    assert np.allclose(dreamed["z"], z, atol=1e-5)
+    half = client.predict(keys[:10].tolist(), api_name="/rollout")["state"]
+    rest = client.predict(keys[10:].tolist(), half, "runner", api_name="/rollout")
+    assert np.allclose(rest["z"], z[10:], atol=1e-5)
+    assert np.allclose(client.predict(keys[10].tolist(), half, api_name="/step")["z"], z[10], atol=1e-5)
+    picture = client.predict(dreamed["z"][-1], "runner", api_name="/decode")
+    assert (np.asarray(Image.open(picture)) == model.decode(state[0])[0]).all()
+    z = client.predict(handle_file(picture), "runner", api_name="/encode")
+    assert np.allclose(z, model.encode(model.decode(state[0]))[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("name, call, words", [
+    ("step", (["q", 0, 0, 0],), "Keys must be"), ("step", (Q, {"z": [1]}), "State must be"),
+    ("step", (Q, None, "none"), "Model must be"), ("rollout", ([Q] * 2001,), "at most 2000"),
+    ("rollout", ([[0, 0, 0, 7]],), "Keys must be"), ("decode", ([1, 2], "runner"), "16 finite numbers"),
+    ("decode", ([None] * 16, "runner"), "finite"), ("encode", ("text", "runner"), "not a picture"),
+    ("encode", ("large", "runner"), "100 megapixels: at most 30"), ("encode", ("bomb", "runner"), "far too large")])
+def test_bad_calls_of_a_script(client, tmp_path, name, call, words):
+    if name == "encode":
+        path = tmp_path / "picture.png"
+        if call[0] == "text":
+            path.write_text("no picture")
+        else:
+            Image.new("1", (10_000, 10_000) if call[0] == "large" else (20_000, 20_000)).save(path)
+        call = handle_file(path), call[1]
+    with pytest.raises(AppError, match=words):
+        client.predict(*call, api_name=f"/{name}")
+
+
+def test_no_path_outside_the_upload_is_read(server, client):
+    number = client.endpoints[next(n for n, e in client.endpoints.items() if e.api_name == "/encode")].fn_index
+    for path in ("/etc/passwd", str(ROOT / "docs/page.png"), "../../docs/page.png"):
+        body = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}, "runner"], "fn_index": number,
+                "session_hash": "test"}
+        request = urllib.request.Request(f"{server.url}gradio_api/run/encode", json.dumps(body).encode(),
+                                         {"Content-Type": "application/json"})
+        with pytest.raises(urllib.error.HTTPError) as stop:
+            urllib.request.urlopen(request, timeout=10)
+        said = stop.value.read().decode()
+        assert "root:" not in said and "not uploaded" in said.lower() or stop.value.code in (403, 404, 422, 500)
+    for path in ("/etc/passwd", str(ROOT / "README.md")):
+        with pytest.raises(urllib.error.HTTPError):
+            urllib.request.urlopen(f"{server.url}gradio_api/file={path}", timeout=10)
 
 
 def test_missing_model_and_taken_port(toy_model, server, tmp_path):
@@ -224,10 +471,9 @@ def test_missing_model_and_taken_port(toy_model, server, tmp_path):
     (lambda meta: meta | {"starts": [{"z": [1, 2]}]}, "reshape"), (lambda meta: {}, "format"),
     (lambda meta: meta | {"sha256": {"decoder.onnx": "0" * 64}}, "sha256"), (lambda meta: [], "TypeError")])
 def test_unusable_model_folder(toy_model, tmp_path, spoil, word):
-    import app
-    folder = shutil.copytree(toy_model, tmp_path / "model", ignore=shutil.ignore_patterns("*.js", "encoder*"))
+    folder = shutil.copytree(toy_model, tmp_path / "model", ignore=shutil.ignore_patterns("*.js"))
     meta = json.loads((folder / "meta.json").read_text())
     (folder / "meta.json").write_text(json.dumps(spoil(meta)))
     with pytest.raises(SystemExit, match=word) as stop:
-        app.Model(folder)
+        dream.Model(folder)
     assert "\n" not in str(stop.value) and "export.py" in str(stop.value)

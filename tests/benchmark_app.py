@@ -1,0 +1,127 @@
+"""How smoothly app.py plays, with the shipped models, in headless Chromium on this machine.
+
+    python tests/benchmark_app.py               # about 2 minutes
+    python tests/benchmark_app.py --minutes 30  # and how the memory grows meanwhile, with one who plays
+
+Prints   seconds until it can be played, pictures/s and dreamed frames/s for one visitor and for four at once,
+         milliseconds from a key to the first picture that it has changed
+"""
+import argparse
+import os
+import random
+import re
+import socket
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from playwright.sync_api import sync_playwright
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+import recorder  # noqa: E402
+
+COUNT = """() => {
+    const canvas = document.querySelector("canvas");
+    window.pictures = window.frames_ = 0;
+    let last = null;
+    new MutationObserver(() => {
+        window.pictures++;
+        if (canvas.dataset.frame !== last) { last = canvas.dataset.frame; window.frames_++; }
+    }).observe(canvas, { attributeFilter: ["data-picture", "data-frame"] });
+}"""
+LATENCY = """key => new Promise(done => {
+    const canvas = document.querySelector("canvas");
+    const watch = new MutationObserver(() => {
+        if (canvas.dataset.keys[key] === "1") { watch.disconnect(); done(performance.now() - window.pressed); }
+    });
+    watch.observe(canvas, { attributeFilter: ["data-keys"] });
+})"""
+
+
+@contextmanager
+def running(*args):
+    """The app in a process of its own, on a free port -> (process, address, seconds until it said so)."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        args = *args, "--port", free.getsockname()[1]
+    began = time.monotonic()
+    process = subprocess.Popen([sys.executable, ROOT / "app.py", "--no-browser", *map(str, args)],
+                               stdout=subprocess.PIPE, text=True)
+    try:
+        line = process.stdout.readline()
+        assert "playing" in line, line
+        yield process, re.search(r"http://\S+", line)[0], time.monotonic() - began
+    finally:
+        process.kill()
+        process.wait()
+
+
+def open_page(browser, url):
+    page = browser.new_page()
+    page.goto(url)
+    page.wait_for_selector("canvas[data-step]")
+    page.evaluate(COUNT)
+    return page
+
+
+def rates(pages, seconds):
+    """-> [(pictures/s, frames/s)] of pages that play at the same time."""
+    counts = "[window.pictures, window.frames_, performance.now()]"
+    before = [page.evaluate(counts) for page in pages]
+    time.sleep(seconds)
+    after = [page.evaluate(counts) for page in pages]
+    return [tuple(1000 * (b[n] - a[n]) / (b[2] - a[2]) for n in (0, 1)) for a, b in zip(before, after)]
+
+
+def latencies(page, presses):
+    """Milliseconds from a key to the first picture that it has changed, at random moments of a frame."""
+    page.evaluate("addEventListener('keydown', () => { window.pressed = performance.now(); }, true)")
+    measured = []
+    for n in range(presses):
+        key = n % 4
+        page.wait_for_timeout(300 + random.random() * 100)
+        page.evaluate(f"() => {{ window.seen = ({LATENCY})({key}); }}")
+        page.keyboard.down("qwop"[key])
+        measured.append(page.evaluate("window.seen"))
+        page.keyboard.up("qwop"[key])
+    return np.array(measured)
+
+
+def memory_mb(process):
+    """Resident memory of a process."""
+    pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=0, help="to play on and watch the memory")
+    args = parser.parse_args()
+    with running() as (process, url, seconds), sync_playwright() as playwright:
+        print(f"ready after {seconds:.1f} s", flush=True)
+        browser = recorder.launch(playwright)
+        first = open_page(browser, url)
+        first.wait_for_timeout(2000)
+        for count in (1, 4):
+            pages = [first, *(open_page(browser, url) for _ in range(count - 1))]
+            print(f"{count} at once, pictures/s and frames/s each: "
+                  + ", ".join(f"{a:.1f} and {b:.1f}" for a, b in rates(pages, 10)), flush=True)
+            for page in pages[1:]:
+                page.close()
+        time.sleep(6)
+        ms = latencies(first, 100)
+        print(f"key to changed picture, ms: p50 {np.median(ms):.0f}, p95 {np.quantile(ms, 0.95):.0f}, "
+              f"max {ms.max():.0f}")
+        for minute in range(int(args.minutes) + 1 if args.minutes else 0):
+            print(f"minute {minute}: {memory_mb(process):.0f} MB", flush=True)
+            first.keyboard.down("qwop"[minute % 4])
+            time.sleep(60 if minute < args.minutes else 0)
+            first.keyboard.up("qwop"[minute % 4])
+
+
+if __name__ == "__main__":
+    main()
