@@ -13,6 +13,7 @@ const held = new Set();    // codes of the keys held now
 const tapped = new Set();  // codes of those pressed since the last frame: a short tap counts for one frame
 const buttons = new Map(); // code: its button on the page
 const padHeld = new Set(); // those that the gamepad holds
+let keysChanged = false;   // since the last frame
 let whenKey = () => {};
 
 // A key of meta.json is a letter, a digit or a KeyboardEvent's code. event.code names the place on the keyboard, so Caps
@@ -29,12 +30,13 @@ function nameOf(code) {
 function press(code) {
   held.add(code);
   tapped.add(code);
+  keysChanged = true;
   buttons.get(code).setAttribute('aria-pressed', 'true');
   whenKey();
 }
 
 function release(code) {
-  held.delete(code);
+  if (held.delete(code)) keysChanged = true;
   buttons.get(code).setAttribute('aria-pressed', 'false');
 }
 
@@ -47,6 +49,7 @@ function releaseAll() {
 function heldKeys() {
   const keys = [...buttons.keys()].map(code => Number(held.has(code) || tapped.has(code)));
   tapped.clear();
+  keysChanged = false;
   return keys;
 }
 

@@ -439,9 +439,10 @@ function wish(work) {
   page.wishes.push(work);
 }
 
-// Step, draw, wait for the next painting. A slow machine slows the game's time; it never jumps.
+// Step, draw, wait for the next painting. A slow machine slows the game's time; it never jumps. A key that a person presses
+// or lets go brings the next frame forward by up to half a frame; the one after it is on time again.
 async function play(dream) {
-  let due = performance.now(), since = due, frames = 0, late = 0;
+  let due = performance.now(), since = due, frames = 0, late = 0, length = 1;
   for (;;) {
     await nextPaint();
     while (document.hidden) {
@@ -456,9 +457,12 @@ async function play(dream) {
     }
     const frameMs = dream.meta.frame_ms / page.speed;
     if (page.paused) due = performance.now();
-    for (let n = 0; n < CATCH_UP && !page.paused && performance.now() >= due; n++) {
+    let early = keysChanged && !page.player && !page.truth?.keys ? frameMs / 2 : 0;
+    for (let n = 0; n < CATCH_UP && !page.paused && performance.now() >= due - early; n++) {
       await nextFrame(dream);
       due += frameMs;
+      length = Math.max(due - performance.now(), 1);  // until the frame after this one
+      early = 0;
       frames += 1;
     }
     if (performance.now() > due) {
@@ -466,7 +470,7 @@ async function play(dream) {
       late += Number(!page.paused);
     }
     const toPaint = 1000 / 60;  // ms until what is painted now is seen
-    await show(dream, page.paused ? 1 : 1 - (due - performance.now() - toPaint) / frameMs);
+    await show(dream, page.paused ? 1 : 1 - Math.min((due - performance.now() - toPaint) / length, 1));
     const seconds = (performance.now() - since) / 1000;
     if (seconds >= 1) {
       showPace(dream, frames / seconds, late);

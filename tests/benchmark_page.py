@@ -12,6 +12,7 @@ import argparse
 import functools
 import http.server
 import io
+import random
 import subprocess
 import sys
 import tarfile
@@ -54,6 +55,17 @@ OURS = """async () => {
   pause(true);
   await new Promise(done => wish(async () => { done(); await new Promise(() => {}); }));  // the loop stands still
   window.frame = async keys => { await dream.step(keys); draw(await dream.paint()); };
+}"""
+WATCH = """() => {
+  const step = dream.step.bind(dream), paint = draw;
+  let fed = [], asked = null;
+  dream.step = async keys => { await step(keys); fed = keys; };
+  window.draw = rgba => {
+    paint(rgba);
+    if (asked && fed[asked.key]) { asked.done(performance.now() - asked.pressed); asked = null; }
+  };
+  window.latencyOf = key => { window.seen = new Promise(done => { asked = { key, done, pressed: Infinity }; }); };
+  addEventListener('keydown', () => { if (asked) asked.pressed = performance.now(); }, true);
 }"""
 TIME = """async count => {
   const times = [];
@@ -120,6 +132,19 @@ def serve(folder):
     return f"http://127.0.0.1:{server.server_port}/"
 
 
+def latencies(page, presses):
+    """Milliseconds from a key to the first picture that it has changed, at random moments of a frame."""
+    page.evaluate(WATCH)
+    measured = []
+    for n in range(presses):
+        page.wait_for_timeout(300 + random.random() * 100)
+        page.evaluate(f"latencyOf({n % 4})")
+        page.keyboard.down("qwop"[n % 4])
+        measured.append(page.evaluate("window.seen"))
+        page.keyboard.up("qwop"[n % 4])
+    return np.array(measured)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="qwop", help="folder in docs/model")
@@ -135,6 +160,7 @@ def main():
             pages[name].goto(url)
             if name == "ours":
                 pages[name].wait_for_selector("body[data-state=ready]")
+                ms = latencies(pages[name], 60)
             pages[name].evaluate(script, given)
             pages[name].evaluate(TIME, 30)
         for _ in range(args.rounds):
@@ -148,6 +174,7 @@ def main():
     ratios = np.median(times["original's"], axis=1) / np.median(times["ours"], axis=1)
     print(f"{out.getvalue()}ours is {np.median(ratios):.2f} times as fast (median of {args.rounds} rounds, "
           f"{ratios.min():.2f} to {ratios.max():.2f})")
+    print(f"key to changed picture, ms: p50 {np.median(ms):.0f}, p95 {np.quantile(ms, 0.95):.0f}, max {ms.max():.0f}")
 
 
 if __name__ == "__main__":

@@ -344,7 +344,7 @@ def test_a_slow_machine_slows_time_and_says_so(open_page):
     assert not page.troubles
 
 
-def test_a_key_is_seen_within_a_frame_and_a_little(open_page):
+def test_a_key_is_seen_at_once(open_page):
     page = open_page()
     waits = page.evaluate("""async () => {
       const waits = [], step = dream.step.bind(dream), paint = draw;
@@ -360,7 +360,7 @@ def test_a_key_is_seen_within_a_frame_and_a_little(open_page):
       }
       return waits;
     }""")
-    assert np.median(waits) < 100 + 30, waits  # a dreamed frame has 100 ms
+    assert np.median(waits) < 60 and max(waits) < 300, waits  # it does not wait for the frame's 100 ms to pass
 
 
 def test_it_stops_goes_back_and_goes_on_differently(open_page):
