@@ -12,8 +12,7 @@ Writes  <out>/encoder.onnx    frames uint8 (N, 96, 96, 3) -> z (N, Z)
                               what the memory says of metres and falls (extras.py)
 
 Weights are stored as float16 with 8 of its 11 significant bits, which gzip makes smaller, and computed with as float32.
-Every graph is run by onnxruntime and compared with PyTorch
-first; if they differ, nothing is replaced.
+Every graph is run by onnxruntime and compared with PyTorch first; if they differ, nothing is replaced.
 
     python export.py --game runner          # about 15 seconds on 2 cores
 
@@ -40,6 +39,7 @@ import models
 
 WARM = 10          # true frames that a warm start state has seen since its life began
 BEFORE_FALL = 15   # frames that lie at least between a warm start state and the end of its life
+LARGE = 1024       # numbers: smaller arrays are kept as they are
 BITS = 8           # of a weight that count
 TOLERANCE = 1e-4   # largest difference to PyTorch, as a share of the largest value there (at least 1)
 
@@ -56,9 +56,11 @@ class Graph(torch.nn.Module):
 
 
 def shorten(weights):
-    """The weights as the files hold them, in place: float16 with BITS significant bits, so off by 0.1% on average."""
+    """The weights as the files hold them, in place: float16, large matrices with BITS significant bits, so off by 0.1%
+    on average."""
     mantissa, exponent = torch.frexp(weights)
-    weights.copy_(torch.ldexp((mantissa * 2 ** BITS).round() / 2 ** BITS, exponent).half())
+    bits = BITS if weights.numel() >= LARGE else 11
+    weights.copy_(torch.ldexp((mantissa * 2 ** bits).round() / 2 ** bits, exponent).half())
 
 
 def step(dynamics, z, keys, h, c):
@@ -72,7 +74,7 @@ def store_halves(inside):
     casts = []
     for weight in inside.initializer:
         values = onnx.numpy_helper.to_array(weight)
-        if values.dtype == np.float32 and values.size >= 1024:
+        if values.dtype == np.float32 and values.size >= LARGE:
             name, half = weight.name, f"{weight.name}.half"
             weight.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), half))
             casts.append(onnx.helper.make_node("Cast", [half], [name], to=onnx.TensorProto.FLOAT))

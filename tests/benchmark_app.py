@@ -1,12 +1,13 @@
 """How smoothly app.py plays, with the shipped models, in headless Chromium on this machine.
 
     python tests/benchmark_app.py               # about 2 minutes
-    python tests/benchmark_app.py --minutes 30  # and how the memory grows meanwhile, with one who plays
+    python tests/benchmark_app.py --minutes 30  # and its memory, with one who plays, another each minute
 
 Prints   seconds until it can be played, pictures/s and dreamed frames/s for one visitor and for four at once,
          milliseconds from a key to the first picture that it has changed
 """
 import argparse
+import json
 import os
 import random
 import re
@@ -14,6 +15,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,6 +42,25 @@ LATENCY = """key => new Promise(done => {
     });
     watch.observe(canvas, { attributeFilter: ["data-keys"] });
 })"""
+
+
+class Server:
+    """The running app: its address, and how its server functions are called without a page."""
+
+    def __init__(self, url):
+        self.url = url
+        with urllib.request.urlopen(f"{url}config") as answer:
+            self.component = next(c["id"] for c in json.load(answer)["components"] if c["type"] == "html")
+
+    def call(self, function, data):
+        body = {"data": data, "component_id": self.component, "fn_name": function, "session_hash": "test"}
+        request = urllib.request.Request(f"{self.url}gradio_api/component_server/", json.dumps(body).encode(),
+                                         {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+    def start(self, start=0, model="runner"):
+        return self.call("start", {"start": start, "model": model})
 
 
 @contextmanager
@@ -99,7 +120,7 @@ def memory_mb(process):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=0, help="to play on and watch the memory")
+    parser.add_argument("--minutes", type=int, default=0, help="to play on and watch the memory")
     args = parser.parse_args()
     with running() as (process, url, seconds), sync_playwright() as playwright:
         print(f"ready after {seconds:.1f} s", flush=True)
@@ -116,11 +137,15 @@ def main():
         ms = latencies(first, 100)
         print(f"key to changed picture, ms: p50 {np.median(ms):.0f}, p95 {np.quantile(ms, 0.95):.0f}, "
               f"max {ms.max():.0f}")
-        for minute in range(int(args.minutes) + 1 if args.minutes else 0):
-            print(f"minute {minute}: {memory_mb(process):.0f} MB", flush=True)
-            first.keyboard.down("qwop"[minute % 4])
-            time.sleep(60 if minute < args.minutes else 0)
-            first.keyboard.up("qwop"[minute % 4])
+        browser.close()
+        server, began, due = Server(url), time.monotonic(), time.monotonic()
+        for n in range(600 * args.minutes):  # frames, with two pictures before each, as the page asks for them
+            if n % 600 == 0:
+                print(f"minute {(time.monotonic() - began) / 60:.0f}: {memory_mb(process):.0f} MB", flush=True)
+                name = server.start()["visitor"]
+            server.call("step", {"visitor": name, "keys": [n >> 3 & 1, n >> 4 & 1, n >> 5 & 1, 0], "pictures": 3})
+            due = max(due + 0.1, time.monotonic())
+            time.sleep(due - time.monotonic())
 
 
 if __name__ == "__main__":

@@ -9,10 +9,11 @@ import urllib.error
 import urllib.request
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pytest
-from benchmark_app import latencies, open_page, rates, running
+from benchmark_app import Server, latencies, open_page, rates, running
 from conftest import ROOT, run
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
@@ -24,31 +25,13 @@ NO_KEYS, Q = [0, 0, 0, 0], [1, 0, 0, 0]
 HELD_OUT = ROOT / "held_out" / "runner"
 
 
-class Server:
-    """The running app: its address, and how its server functions are called without a page."""
-
-    def __init__(self, url):
-        self.url = url
-        with urllib.request.urlopen(f"{url}config") as answer:
-            self.component = next(c["id"] for c in json.load(answer)["components"] if c["type"] == "html")
-
-    def call(self, function, data):
-        body = {"data": data, "component_id": self.component, "fn_name": function, "session_hash": "test"}
-        request = urllib.request.Request(f"{self.url}gradio_api/component_server/", json.dumps(body).encode(),
-                                         {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return json.load(answer)
-
-    def start(self, start=0, model="runner"):
-        return self.call("start", {"start": start, "model": model})
-
-    def dream(self, keys, steps=10):
-        """The last picture of a fresh dream in which `keys` are held."""
-        visitor = self.start()["visitor"]
-        for _ in range(steps):
-            answer = self.call("step", {"visitor": visitor, "keys": keys})
-        assert answer["step"] == steps and len(answer["pictures"]) == 1, answer
-        return answer["pictures"][0]
+def last_picture(server, keys, steps=10):
+    """The last picture of a fresh dream in which `keys` are held."""
+    visitor = server.start()["visitor"]
+    for _ in range(steps):
+        answer = server.call("step", {"visitor": visitor, "keys": keys})
+    assert answer["step"] == steps and len(answer["pictures"]) == 1, answer
+    return answer["pictures"][0]
 
 
 @pytest.fixture(scope="module")
@@ -212,10 +195,10 @@ def test_chosen_start_is_another_dream(page):
 
 
 def test_visitors_do_not_disturb_each_other(server):
-    still, running = server.dream(NO_KEYS), server.dream(Q)
+    still, running = last_picture(server, NO_KEYS), last_picture(server, Q)
     assert still != running
     with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(server.dream, [NO_KEYS, Q] * 4)) == [still, running] * 4
+        assert list(pool.map(partial(last_picture, server), [NO_KEYS, Q] * 4)) == [still, running] * 4
 
 
 @pytest.mark.parametrize("function, call", [
@@ -258,7 +241,7 @@ def test_hammering_visitor_is_turned_away(server):
         answers = list(pool.map(lambda _: server.call("step", call), range(200)))
     frames = [answer["frame"] for answer in answers if "frame" in answer]
     assert len(set(frames)) == len(frames) and all("frame" in a or "more than" in a["error"] for a in answers)
-    assert server.dream(NO_KEYS)
+    assert last_picture(server, NO_KEYS)
 
 
 def test_places_are_limited_and_given_back(toy_model):
