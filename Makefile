@@ -15,11 +15,12 @@ test: .venv/all .venv/browser
 pipeline: .venv/all .venv/browser
 	@set -e; began=$$SECONDS; \
 	step() { local start=$$SECONDS; echo "== python $$*"; $(BIN)/python "$$@"; echo "== took $$((SECONDS - start)) s"; }; \
-	step collect.py --episodes 80 --policy random; \
+	step collect.py --episodes 80; \
 	step collect.py --held-out; \
-	step train_ae.py --epochs 6 --restart-epochs 6 --pixel-epochs 5 --batch 32 --run 1 --lr 2e-3 --dropout 0 --interpretability 0; \
-	step encode.py --live 600 --policy random; \
-	step train_lstm.py --epochs 6 --restart-epochs 6 --batch 8 --rollout 10; \
+	step train_ae.py --epochs 6 --restart-epochs 6 --batch 64 --run 1 --lr 2e-3 --muon 0.02 --dropout 0 --edge 0 --interpretability 0; \
+	step encode.py --live 600; \
+	step train_lstm.py --epochs 4 --restart-epochs 4 --teacher-epochs 3 --rollout 16 --teacher 4 --hidden 384 \
+		--widths 1024 1248 --unit --dropout 0 --window 128 --batch 8 --muon 0.03; \
 	step export.py; \
 	step evaluate.py; \
 	echo "== all took $$((SECONDS - began)) s; play it:  $(BIN)/python app.py --model data/runner/model"

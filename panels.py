@@ -8,6 +8,7 @@ Shapes: T frames, Z latent features, K keys
 """
 import functools
 import tempfile
+import time
 import warnings
 import zipfile
 from pathlib import Path
@@ -106,7 +107,7 @@ def write_clip(path, model, panels, width=320):
 
 def truth(models):
     """The tab that shows real episodes, what the dream makes of their keys, and the difference."""
-    first = next(iter(models))
+    first, made = next(iter(models)), tempfile.TemporaryDirectory(prefix="clips")
 
     def clips_of(name):
         clips = known_clips(models[name])
@@ -123,7 +124,9 @@ def truth(models):
             raise fail("there is no clip of this game here: upload an episode that collect.py has recorded")
         real, dreamed, difference = compare(model, frames, keys, start)
         apart = np.abs(real.astype(np.int16) - dreamed).astype(np.uint8)
-        path = Path(tempfile.mkdtemp(dir=gr.utils.get_upload_folder())) / f"{model.meta['game']}_true_dreamed.gif"
+        path = Path(made.name) / f"{model.meta['game']}_true_dreamed_{time.time_ns()}.gif"
+        for old in sorted(path.parent.iterdir(), key=lambda path: path.stat().st_mtime)[:-8]:
+            old.unlink(missing_ok=True)  # Gradio has a copy, which it deletes in an hour
         write_clip(path, model, {"true": real, "dreamed": dreamed, "difference": apart})
         seconds = np.arange(1, len(real) + 1) * model.frame_s
         curve = pandas.concat([pandas.DataFrame({"game seconds": seconds, "levels of 255": row, "picture": word})
@@ -136,7 +139,8 @@ def truth(models):
                     "stands still (*persistence*).")
         with gr.Row():
             model = gr.Dropdown(list(models), value=first, label="Dream", visible=len(models) > 1)
-            clip = gr.Dropdown([], label="Recorded clip, played with")
+            clips = known_clips(models[first])
+            clip = gr.Dropdown(clips, value=clips[0] if clips else None, label="Recorded clip, played with")
             number = gr.Number(1, label="Number", precision=0, minimum=1, maximum=8)
             start = gr.Number(0, label="From frame", precision=0, minimum=0)
             upload = gr.File(label="or your episode (.npz of collect.py)", file_types=[".npz"], height=110)
@@ -146,11 +150,8 @@ def truth(models):
         curve = gr.LinePlot(x="game seconds", y="levels of 255", color="picture", color_map=LINES,
                             colors_in_legend=list(LINES), label="Difference from the truth")
         keep = gr.DownloadButton("Save as GIF", interactive=False)
-        gr.on([button.click], run, [model, clip, number, upload, start], [picture, curve, keep],
-              api_visibility="private")
-        gr.on([model.change], clips_of, model, clip, api_visibility="private")
-        clip.choices = [(name, name) for name in known_clips(models[first])]
-        clip.value = clip.choices[0][1] if clip.choices else None
+        button.click(run, [model, clip, number, upload, start], [picture, curve, keep], api_visibility="private")
+        model.change(clips_of, model, clip, api_visibility="private")
 
 
 # ------------------------------------------------------------------------------------------------- the 16 numbers

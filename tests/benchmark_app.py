@@ -145,7 +145,7 @@ def main():
                 name = server.start()["visitor"]
             server.call("step", {"visitor": name, "keys": [n >> 3 & 1, n >> 4 & 1, n >> 5 & 1, 0], "pictures": 3})
             due = max(due + 0.1, time.monotonic())
-            time.sleep(due - time.monotonic())
+            time.sleep(max(due - time.monotonic(), 0))
 
 
 if __name__ == "__main__":
