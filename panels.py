@@ -221,7 +221,8 @@ def inside(models):
         if a is None or b is None:
             return None
         z = np.linspace(a, b, 9, dtype=np.float32)
-        return np.hstack([np.asarray(in_shape(models[name], frame, 128)) for frame in models[name].decode(z)])
+        frames = [np.asarray(in_shape(models[name], frame, 160)) for frame in models[name].decode(z)]
+        return np.vstack([np.hstack(frames[n:n + 3]) for n in (0, 3, 6)])
 
     with gr.Tab("Look inside"):
         gr.Markdown("A picture of the game is 16 numbers to the network. Move them, or show it a picture of yours.")

@@ -593,9 +593,10 @@ function fillChoices(dream, name) {
   byId('backend').textContent = `wasm, ${ort.env.wasm.numThreads} thread`;
 }
 
-// Clips lie beside the model, if it has any.
+// Clips lie beside the model, if it has any. They are loaded by who wants to see them.
 async function findClips(dream, name) {
   if (!dream.meta.sha256['clips.js']) return;
+  if (!byId('compare').open) await new Promise(done => byId('compare').addEventListener('toggle', done, { once: true }));
   await loadScript(`model/${name}/clips.js`);
   self.DREAM_CLIPS.forEach((clip, n) => byId('beside').append(new Option(`recorded: ${clip.kind} keys`, String(n))));
 }

@@ -1,6 +1,7 @@
 """The model that ships, in the page as it ships."""
 import hashlib
 import json
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -48,6 +49,19 @@ def test_the_model_is_as_good_as_the_report_and_the_readme_say(game):
         assert one_step["skill"] > wanted["one_step"]["skill"] - 0.02, kind
     choices, _ = evaluate.measure_choices(model, kinds["choices"], z["choices"], probes)
     assert choices["effect_cosine"] > said["choices"]["effect_cosine"] - 0.02
+
+
+@pytest.mark.parametrize("game", ["qwop", "runner"])
+def test_it_loads_less_than_20_megabytes(game, browser):
+    page, asked = browser.new_page(), set()
+    page.on("request", lambda request: asked.add(request.url.split("?")[0]))
+    page.goto((ROOT / "docs" / "index.html").as_uri() + f"?model={game}")
+    page.wait_for_selector("body[data-state=ready]")
+    page.wait_for_timeout(500)
+    files = [Path(url.removeprefix("file://")) for url in asked if url.startswith("file://")]
+    assert {"model.js", "ort-wasm.js"} <= {file.name for file in files}
+    assert sum(file.stat().st_size for file in files) < 20e6
+    page.close()
 
 
 @pytest.fixture(scope="module", params=["qwop", "runner"])
