@@ -7,6 +7,7 @@ Nothing that is uploaded is unpickled or kept, and its size is looked at before 
 Shapes: T frames, Z latent features, K keys
 """
 import functools
+import shutil
 import tempfile
 import time
 import warnings
@@ -261,6 +262,7 @@ def inside(models):
 
 def training(folder):
     """The tab with logs, contact sheets and reports of data/<game>, if there is any."""
+    shown = tempfile.TemporaryDirectory(prefix="training")
     pictures = {"frames/contact_sheet.png": "recorded", "frames/clip.gif": "recorded, moving",
                 "ae_curves.png": "autoencoder: loss", "ae_frames.png": "autoencoder: true and rebuilt",
                 "lstm_curves.png": "dynamics: loss", "lstm_dream.png": "dynamics: true and dreamed",
@@ -276,7 +278,10 @@ def training(folder):
         if game not in games():  # a caller could name any folder
             return "Nothing is recorded here yet: `make pipeline` makes a dream from nothing.", [], ""
         place = folder / game
-        there = [(str(place / path), words) for path, words in pictures.items() if (place / path).exists()]
+        there = []
+        for path, words in pictures.items():
+            if (place / path).exists():  # Gradio shows no file from just anywhere
+                there.append((shutil.copy(place / path, Path(shown.name) / f"{game}_{path.replace('/', '_')}"), words))
         logs = []
         for name in ("ae_log.jsonl", "lstm_log.jsonl"):
             if (place / name).exists():
