@@ -176,7 +176,7 @@ function choose(name) {
   find("a").hidden = !model.plain;
   find("a").href = model.plain || "";
   find("kbd").hidden = codes.includes("KeyR"); // then it is a key of the game
-  find("h1").textContent = `${model.game}, hallucinated`;
+  document.title = find("h1").textContent = `${model.game}, hallucinated`;
   canvas.style.setProperty("--shape", model.shape ? model.shape[0] / model.shape[1] : "");
 }
 

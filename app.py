@@ -38,7 +38,6 @@ IDLE_S = 4      # a visitor who has not asked for a frame for so long has left (
 CALLS = 4       # of one visitor at the same time: the page keeps three on their way, and one restart
 PICTURES = 12   # of one frame at most: the last is the frame itself, the others lie between it and the one before
 JUMP = 8        # a step of so many dz_std is a cut (a new life): nothing lies between its two frames
-UPLOAD_MB = 50
 
 
 class Dream:
@@ -252,7 +251,7 @@ def main():
     try:
         page.queue(default_concurrency_limit=2, max_size=64)
         page.launch(server_name=args.host, server_port=args.port, quiet=True, ssr_mode=False, footer_links=["api"],
-                    css=AROUND, prevent_thread_lock=True, show_error=True, max_file_size=f"{UPLOAD_MB}mb",
+                    css=AROUND, prevent_thread_lock=True, show_error=True, max_file_size=f"{panels.UPLOAD_MB}mb",
                     app_kwargs={"routes": routes},
                     inbrowser=not args.no_browser and "SPACE_ID" not in os.environ)
     except (OSError, OverflowError):

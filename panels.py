@@ -24,6 +24,7 @@ import data
 HERE = Path(__file__).parent
 SEEN = 10                   # true frames before a dream begins
 SHOWN = 150                 # frames of a comparison at most
+UPLOAD_MB = 50
 MOST_FRAMES = 10_000        # of an uploaded episode: 280 MB
 MOST_MEGAPIXELS = 30        # of an uploaded picture
 MOST_ROLLOUT = 2_000        # frames of one call of the API
@@ -137,7 +138,7 @@ def truth(models):
     with gr.Tab("Compare with the truth"):
         gr.Markdown("A real episode and the dream under the same keys, after ten true frames. Below, how far the dream "
                     "is from the truth, beside what the 16 numbers can show at best (*rebuilt*) and a picture that "
-                    "stands still (*persistence*).")
+                    f"stands still (*persistence*). An upload may have {UPLOAD_MB} MB and {MOST_FRAMES:,} frames.")
         with gr.Row():
             model = gr.Dropdown(list(models), value=first, label="Dream", visible=len(models) > 1)
             clips = known_clips(models[first])
@@ -226,7 +227,8 @@ def inside(models):
         return np.vstack([np.hstack(frames[n:n + 3]) for n in (0, 3, 6)])
 
     with gr.Tab("Look inside"):
-        gr.Markdown("A picture of the game is 16 numbers to the network. Move them, or show it a picture of yours.")
+        gr.Markdown(f"A picture of the game is {features} numbers to the network. Move them, or show it a picture "
+                    f"of yours (PNG, JPEG, WebP; at most {MOST_MEGAPIXELS} megapixels).")
         with gr.Row():
             with gr.Column(scale=2, min_width=280):
                 model = gr.Dropdown(list(models), value=first, label="Dream", visible=len(models) > 1)

@@ -424,6 +424,18 @@ def test_bad_calls_of_a_script(client, tmp_path, name, call, words):
         client.predict(*call, api_name=f"/{name}")
 
 
+def test_large_file_is_refused(page):
+    page.get_by_role("tab", name="Compare with the truth").click()
+    assert page.locator("text=50 MB and 10,000 frames").is_visible()
+    page.locator("input[type=file]").first.evaluate("""input => {
+        const data = new DataTransfer();
+        data.items.add(new File([new Uint8Array(52 * 1024 * 1024)], "large.npz"));
+        input.files = data.files;
+        input.dispatchEvent(new Event("change", { bubbles: true }));
+    }""")
+    page.wait_for_selector("text=/exceed the maximum allowed size of 50/", timeout=30_000)
+
+
 def test_no_path_outside_the_upload_is_read(server, client):
     number = client.endpoints[next(n for n, e in client.endpoints.items() if e.api_name == "/encode")].fn_index
     for path in ("/etc/passwd", str(ROOT / "docs/page.png"), "../../docs/page.png"):
