@@ -78,7 +78,7 @@ def pressed(page):
 
 
 def test_torch_is_not_needed():
-    code = "import app, sys; print([m for m in ('torch', 'onnx', 'playwright') if m in sys.modules])"
+    code = "import app, sys; print([m for m in ('torch', 'onnx', 'playwright', 'matplotlib') if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert result.stdout.strip() == "[]", result.stderr
 
