@@ -1,5 +1,5 @@
 // The playing page of app.py, run by gr.HTML as js_on_load: held keys go out, numbered pictures come back.
-// Given: element, props.models (from meta.json), server.start and server.step (of app.py).
+// Given: element, props.models (from meta.json), props.most_pictures (of one frame), server.start and server.step (of app.py).
 "use strict";
 
 // constants
@@ -7,7 +7,6 @@ const IN_FLIGHT = 3;      // calls on their way at once: hides a network delay o
 const SILENT_MS = 3000;   // no answer for so long: the server is gone
 const STAY_MS = 1500;     // who pauses says so this often, or the server takes him for gone
 const PICTURE_MS = 33;    // between two pictures: what lies between two frames is painted, too
-const MOST_PICTURES = 12; // of one frame
 const SPEEDS = [0.25, 0.5, 1, 2, 4];
 const SIGNS = { ArrowLeft: "←", ArrowUp: "↑", ArrowRight: "→", ArrowDown: "↓" };
 const MODIFIERS = { ctrlKey: "Control", metaKey: "Meta", altKey: "Alt" }; // what an event says: how a code begins
@@ -98,7 +97,7 @@ async function step() {
   const asked = visitor, pictures = Math.ceil(frameMs() / PICTURE_MS - 0.1);
   const down = codes.map((code) => Number(held.has(code) || tapped.has(code)));
   tapped.clear();
-  const answer = await ask("step", { visitor, keys: down, pictures: Math.min(pictures, MOST_PICTURES) });
+  const answer = await ask("step", { visitor, keys: down, pictures: Math.min(pictures, props.most_pictures) });
   if (answer) show(answer, asked, down.join(""));
 }
 
@@ -164,12 +163,10 @@ function makeButton(code) {
 function choose(name) {
   model = props.models.find((one) => one.name === name);
   models.value = name;
-  held.clear();
-  tapped.clear();
   codes = model.keys.map(codeOf);
   buttons = codes.map(makeButton);
   find(".keys").replaceChildren(...buttons);
-  light();
+  letGo();
   starts.replaceChildren(...Array.from({ length: model.starts }, (_, i) =>
     new Option(`start ${i + 1}: ${i ? "mid-run" : "a new life"}`, i)));
   starts.hidden = model.starts < 2;

@@ -38,6 +38,7 @@ IDLE_S = 4      # a visitor who has not asked for a frame for so long has left (
 CALLS = 4       # of one visitor at the same time: the page keeps three on their way, and one restart
 PICTURES = 12   # of one frame at most: the last is the frame itself, the others lie between it and the one before
 JUMP = 8        # a step of so many dz_std is a cut (a new life): nothing lies between its two frames
+UNKNOWN = {"error": "unknown visitor: start again"}
 
 
 class Dream:
@@ -107,46 +108,49 @@ class Visitors:
                     return {"error": f"all places are taken ({self.places}): waiting for one"}
                 name = secrets.token_urlsafe(16)
                 self.playing[name] = Visitor()
+            visitor = self.playing[name]
 
-        def begin(visitor):
+        def begin():
             visitor.dream = Dream(model, state)
             return visitor.dream.paint()
 
-        return {"visitor": name, **self.turn(name, begin)}
+        return {"visitor": name, **self.turn(visitor, begin)}
 
     def step(self, call):
         """{visitor, keys: K times 0 or 1, pictures: 1 to PICTURES} -> pictures on the way to the next frame of this
         visitor's dream, the last of them the frame itself."""
-        call = call if isinstance(call, dict) else {}
-        keys, count, visitor = call.get("keys"), call.get("pictures", 1), self.playing.get(str(call.get("visitor")))
+        visitor = self.find(call)
         if visitor is None or visitor.dream is None:
-            return {"error": "unknown visitor: start again"}
+            return UNKNOWN
+        keys, count = call.get("keys"), call.get("pictures", 1)
         wanted = len(visitor.dream.model.meta["keys"])
         if not isinstance(keys, list) or len(keys) != wanted or any(key not in (0, 1) for key in keys):
             return {"error": f"keys must be {wanted} numbers, each 0 or 1"}
         if not isinstance(count, int) or not 1 <= count <= PICTURES:
             return {"error": f"pictures must be a number from 1 to {PICTURES}"}
-        return self.turn(str(call.get("visitor")), lambda visitor: visitor.dream.step(keys, count))
+        return self.turn(visitor, lambda: visitor.dream.step(keys, count))
 
     def stay(self, call):
         """{visitor}: who pauses is still there."""
-        visitor = self.playing.get(str(call.get("visitor") if isinstance(call, dict) else None))
+        visitor = self.find(call)
         if visitor is None:
-            return {"error": "unknown visitor: start again"}
+            return UNKNOWN
         visitor.seen = time.monotonic()
         return {"visitor": call["visitor"]}
 
-    def turn(self, name, move):
+    def find(self, call):
+        """Who calls, or None."""
+        return self.playing.get(str(call.get("visitor"))) if isinstance(call, dict) else None
+
+    @staticmethod
+    def turn(visitor, move):
         """Let one visitor move, one call after the other -> the numbered pictures."""
-        visitor = self.playing.get(name)
-        if visitor is None:
-            return {"error": "unknown visitor: start again"}
         if not visitor.calls.acquire(blocking=False):
             return {"error": f"more than {CALLS} calls at the same time"}
         try:
             with visitor.lock:
                 visitor.seen, visitor.frame = time.monotonic(), visitor.frame + 1
-                pictures = [data_url(picture) for picture in move(visitor)]
+                pictures = [data_url(picture) for picture in move()]
                 return {"frame": visitor.frame, "step": visitor.dream.steps, "pictures": pictures}
         finally:
             visitor.calls.release()
@@ -217,7 +221,8 @@ def make_page(models, visitors, plain, data_folder):
     with gr.Blocks(title="A game, hallucinated", analytics_enabled=False, delete_cache=(600, 3600)) as page:
         with gr.Tab("Play"):
             gr.HTML(html_template=HTML, css_template=CSS, js_on_load=(HERE / "app.js").read_text("utf-8"),
-                    apply_default_css=False, server_functions=[start, step, stay], models=known)
+                    apply_default_css=False, server_functions=[start, step, stay], models=known,
+                    most_pictures=PICTURES)
         panels.truth(models)
         panels.inside(models)
         panels.training(data_folder)
@@ -242,8 +247,8 @@ def main():
     if not folders:
         raise SystemExit("no model in docs/model: name one with --model, or make one with  make pipeline")
     models = {name: Model(folder, threads=1) for name, folder in folders.items()}  # cores belong to other visitors, too
-    there = [name for name, folder in folders.items() if (folder / "model.js").exists()]
-    plain = {name: f"plain/?model=played{n}" for n, name in enumerate(folders) if name in there}
+    plain = {name: f"plain/?model=played{n}" for n, (name, folder) in enumerate(folders.items())
+             if (folder / "model.js").exists() and (HERE / "docs/index.html").exists()}
     routes = [Mount(f"/plain/model/played{n}", StaticFiles(directory=folder)) for n, folder in
               enumerate(folders.values())]
     routes.append(Mount("/plain", StaticFiles(directory=HERE / "docs", html=True, check_dir=False)))

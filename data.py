@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 SIZE = 96                   # a frame is SIZE x SIZE pixels
+KINDS = ("random", "gait", "human", "held")  # of keys that play held-out episodes, in the order they are told of
 HELD_OUT = 20               # one whole episode in 20 is never trained on: its frames only measure
 
 

@@ -11,6 +11,7 @@ Shapes: N dreams side by side, B episodes, T frames, Z latent features, K keys, 
 """
 import hashlib
 import json
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -45,7 +46,7 @@ class Model:
                 raise ValueError("meta.json has no start state, no game, no keys or no pace")
             self.frame_s = meta["frame_ms"] / 1000
         except FileNotFoundError as error:
-            raise SystemExit(f"no model in {folder} ({error.filename and error.filename.split('/')[-1]} is missing): "
+            raise SystemExit(f"no model in {folder} ({Path(error.filename).name} is missing): "
                              "run  make pipeline  or  python export.py  first") from None
         except (ValueError, LookupError, TypeError, AttributeError, OSError) as error:
             raise SystemExit(f"{folder} is not a model folder of export.py, {type(error).__name__}: {error}: "

@@ -30,7 +30,6 @@ WARM_UP = policies.SEEN - 1          # true frames before a dream begins
 SECONDS = (0.1, 0.5, 1.0, 2.5, 5.0)  # game seconds over which the error of a dream is summed
 MOVING = 24                          # levels by which a pixel differs from the median picture where something moves
 FOLDS = 4                            # a probe that measures one episode in 4 is fitted on the other three
-ORDER = ("random", "gait", "human", "held")
 
 
 # ----------------------------------------------------------------------------------------------------------- probes
@@ -286,7 +285,7 @@ def measure_falls(model, kinds, z, detector):
 
     -> figures, lengths of the lives {kind: (real, dreamed)}"""
     figures, lengths = {}, {}
-    for kind in tqdm([k for k in ORDER if k in kinds], desc="lives", unit="kind"):
+    for kind in tqdm([k for k in data.KINDS if k in kinds], desc="lives", unit="kind"):
         arrays = kinds[kind]
         keys, over = (np.concatenate([arrays[name], arrays[f"more_{name}"]]) if f"more_{name}" in arrays
                       else arrays[name] for name in ("keys", "over"))
@@ -318,7 +317,7 @@ def measure_speed(model, z, frames=300):
 def measure(model, kinds, dream_frames, seed):
     """All figures of one model -> report (a dict for JSON), what the plots show (a dict of arrays)."""
     z = {kind: model.encode(arrays["frames"]) for kind, arrays in tqdm(kinds.items(), desc=f"encode {model.folder}")}
-    whole = [kind for kind in ORDER if kind in kinds]
+    whole = [kind for kind in data.KINDS if kind in kinds]
     probes, detector = fit_probes(kinds, z)
     figures, shown = {"kinds": {}}, {"curves": {}, "strip": [], "clip": []}
     for kind in tqdm(whole, desc="follow the game", unit="kind"):

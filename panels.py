@@ -28,7 +28,6 @@ UPLOAD_MB = 50
 MOST_FRAMES = 10_000        # of an uploaded episode: 280 MB
 MOST_MEGAPIXELS = 30        # of an uploaded picture
 MOST_ROLLOUT = 2_000        # frames of one call of the API
-KINDS = ("random", "gait", "human", "held")
 LINES = {"dreamed": "#c2410c", "rebuilt": "#2563eb", "persistence": "#9ca3af"}
 PICTURE = "a PNG, JPEG or WebP of the game"
 
@@ -50,7 +49,7 @@ def load_kind(game, kind):
 def known_clips(model):
     """The names of the held-out clips of a model's game, as far as they are there."""
     folder = HERE / "held_out" / model.meta["game"]
-    return [f"{kind} keys" for kind in KINDS if (folder / f"{kind}.npz").exists()]
+    return [f"{kind} keys" for kind in data.KINDS if (folder / f"{kind}.npz").exists()]
 
 
 def open_upload(path):

@@ -35,13 +35,18 @@ COUNT = """() => {
         if (canvas.dataset.frame !== last) { last = canvas.dataset.frame; window.frames_++; }
     }).observe(canvas, { attributeFilter: ["data-picture", "data-frame"] });
 }"""
-LATENCY = """key => new Promise(done => {
+WATCH = """() => {
     const canvas = document.querySelector("canvas");
-    const watch = new MutationObserver(() => {
-        if (canvas.dataset.keys[key] === "1") { watch.disconnect(); done(performance.now() - window.pressed); }
-    });
-    watch.observe(canvas, { attributeFilter: ["data-keys"] });
-})"""
+    addEventListener("keydown", () => { window.pressed = performance.now(); }, true);
+    window.latencyOf = key => {
+        window.seen = new Promise(done => {
+            const watch = new MutationObserver(() => {
+                if (canvas.dataset.keys[key] === "1") { watch.disconnect(); done(performance.now() - window.pressed); }
+            });
+            watch.observe(canvas, { attributeFilter: ["data-keys"] });
+        });
+    };
+}"""
 
 
 class Server:
@@ -98,14 +103,15 @@ def rates(pages, seconds):
     return [tuple(1000 * (b[n] - a[n]) / (b[2] - a[2]) for n in (0, 1)) for a, b in zip(before, after)]
 
 
-def latencies(page, presses):
-    """Milliseconds from a key to the first picture that it has changed, at random moments of a frame."""
-    page.evaluate("addEventListener('keydown', () => { window.pressed = performance.now(); }, true)")
+def latencies(page, presses, watch=WATCH):
+    """Milliseconds from a key to the first picture that it has changed, at random moments of a frame. watch: makes
+    latencyOf(key) in the page, which promises them as window.seen."""
+    page.evaluate(watch)
     measured = []
     for n in range(presses):
         key = n % 4
         page.wait_for_timeout(300 + random.random() * 100)
-        page.evaluate(f"() => {{ window.seen = ({LATENCY})({key}); }}")
+        page.evaluate(f"latencyOf({key})")
         page.keyboard.down("qwop"[key])
         measured.append(page.evaluate("window.seen"))
         page.keyboard.up("qwop"[key])

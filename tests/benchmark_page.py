@@ -12,7 +12,6 @@ import argparse
 import functools
 import http.server
 import io
-import random
 import subprocess
 import sys
 import tarfile
@@ -23,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from benchmark_app import latencies
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).parent.parent
@@ -132,19 +132,6 @@ def serve(folder):
     return f"http://127.0.0.1:{server.server_port}/"
 
 
-def latencies(page, presses):
-    """Milliseconds from a key to the first picture that it has changed, at random moments of a frame."""
-    page.evaluate(WATCH)
-    measured = []
-    for n in range(presses):
-        page.wait_for_timeout(300 + random.random() * 100)
-        page.evaluate(f"latencyOf({n % 4})")
-        page.keyboard.down("qwop"[n % 4])
-        measured.append(page.evaluate("window.seen"))
-        page.keyboard.up("qwop"[n % 4])
-    return np.array(measured)
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="qwop", help="folder in docs/model")
@@ -160,7 +147,7 @@ def main():
             pages[name].goto(url)
             if name == "ours":
                 pages[name].wait_for_selector("body[data-state=ready]")
-                ms = latencies(pages[name], 60)
+                ms = latencies(pages[name], 60, WATCH)
             pages[name].evaluate(script, given)
             pages[name].evaluate(TIME, 30)
         for _ in range(args.rounds):

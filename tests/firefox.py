@@ -74,12 +74,12 @@ class Firefox:
     def wait(self, script, seconds=60):
         """Until it is true -> the seconds that took."""
         began = time.monotonic()
-        while not (value := self.ask(script)):
+        while not self.ask(script):
             if time.monotonic() - began > seconds:
                 raise SystemExit(f"not true after {seconds} s: {script}; the page says: "
                                  + self.ask("document.body.innerText"))
             time.sleep(0.02)
-        return time.monotonic() - began if value is True else value
+        return time.monotonic() - began
 
     def keys(self, *actions):
         self("PerformActions", actions=[{"type": "key", "id": "keyboard",
@@ -118,7 +118,6 @@ def main():
                 assert after != before, "the picture stands still"
                 firefox("Navigate", url="about:blank")  # another # alone would load nothing
                 firefox("Navigate", url=link)
-                told = firefox.wait("document.getElementById('notice').textContent")
                 firefox.wait("document.getElementById('notice').textContent.includes('dreamed again')")
                 told = firefox.ask("document.getElementById('notice').textContent")
                 assert f"Checksum {total}: the same pictures" in told, told

@@ -171,7 +171,8 @@ def check_unpacked(folder, original, to):
         ours, theirs = ours.state_dict(), theirs.state_dict()
         assert set(ours) == set(theirs)
         for weight, exact in theirs.items():
-            torch.testing.assert_close(ours[weight], exact, atol=1e-3, rtol=5e-3)
+            export.shorten(exact)  # as the files hold them
+            torch.testing.assert_close(ours[weight], exact, atol=1e-3, rtol=1e-3)
 
 
 def test_networks_of_other_widths_are_exported_and_come_back(toy_data, tmp_path):

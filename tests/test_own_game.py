@@ -2,15 +2,12 @@
 scripts in a real Chromium."""
 import json
 import os
-import re
 import shutil
-import socket
-import subprocess
-import sys
 
 import numpy as np
 import onnxruntime
 import pytest
+from benchmark_app import running
 from conftest import ROOT, run
 from test_page import WATCH, dreamed
 
@@ -132,18 +129,8 @@ def test_the_page_keeps_the_pace_of_the_model(page):
 @pytest.fixture
 def app(folder):
     """app.py with the model -> its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen([sys.executable, ROOT / "app.py", "--model", folder / "model", "--port", str(port),
-                                "--no-browser"], stdout=subprocess.PIPE, text=True)
-    try:
-        line = process.stdout.readline()
-        assert "playing" in line, line
-        yield re.search(r"http://\S+", line)[0]
-    finally:
-        process.kill()
-        process.wait()
+    with running("--model", folder / "model") as (_, url, _):
+        yield url
 
 
 def test_the_app_plays_it_and_so_does_its_plain_page(app, browser):
