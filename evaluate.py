@@ -23,10 +23,10 @@ from tqdm import tqdm
 import data
 import policies
 import report
+from data import WARM_UP
 from dream import Model
 
 HERE = Path(__file__).parent
-WARM_UP = policies.SEEN - 1          # true frames before a dream begins
 SECONDS = (0.1, 0.5, 1.0, 2.5, 5.0)  # game seconds over which the error of a dream is summed
 MOVING = 24                          # levels by which a pixel differs from the median picture where something moves
 FOLDS = 4                            # a probe that measures one episode in 4 is fitted on the other three

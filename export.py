@@ -36,8 +36,8 @@ import torch
 import data
 import extras
 import models
+from data import WARM_UP
 
-WARM = 10          # true frames that a warm start state has seen since its life began
 BEFORE_FALL = 15   # frames that lie at least between a warm start state and the end of its life
 LARGE = 1024       # numbers: smaller arrays are kept as they are
 BITS = 8           # of a weight that count
@@ -129,10 +129,10 @@ def start_states(latents, episodes, dynamics, number):
         lives += zip([e] * len(ends), [0, *ends], ends)
     e, begin, _ = next((life for life in lives if latents.restart[life[0], life[1]]), lives[0])
     starts = [{"z": rounded(latents.z[e, begin])}]
-    lives = [life for life in lives if life[2] - life[1] > WARM + BEFORE_FALL]
+    lives = [life for life in lives if life[2] - life[1] > WARM_UP + BEFORE_FALL]
     for i in range(number - 1 if lives else 0):
         e, begin, end = lives[i * len(lives) // (number - 1)]
-        t = begin + WARM + (end - BEFORE_FALL - begin - WARM) * i // (number - 1)
+        t = begin + WARM_UP + (end - BEFORE_FALL - begin - WARM_UP) * i // (number - 1)
         past = latents.z[None, e, :t], latents.keys[None, e, :t]  # from the episode's first frame, as in training
         z, keys = (torch.from_numpy(x.astype(np.float32)) for x in past)
         _, (h, c) = dynamics(z, keys)  # (L, 1, H)

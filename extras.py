@@ -13,10 +13,10 @@ from PIL import Image
 
 import data
 import policies
+from data import WARM_UP
 
 HERE = Path(__file__).parent
 GAITS = 3            # of the best that are known
-SEEN = 10            # true frames before a clip begins
 CLIP = 150           # frames of a clip
 COLUMNS = 15         # of its pictures side by side
 RIDGE = 100.0
@@ -74,11 +74,11 @@ def clips(folders, autoencoder, dynamics):
     made = []
     for kind, arrays in data.load_held_out(folder).items() if folder else ():
         frames, keys = arrays["frames"][0], arrays["keys"][0]
-        if kind == "choices" or len(frames) < SEEN + 2:
+        if kind == "choices" or len(frames) < WARM_UP + 2:
             continue
-        z = autoencoder.encoder(torch.from_numpy(frames[:SEEN + 1]))
-        _, (h, c) = dynamics(z[None, :-1], torch.from_numpy(keys[None, :SEEN].astype(np.float32)))
-        shown = frames[SEEN:SEEN + CLIP]
+        z = autoencoder.encoder(torch.from_numpy(frames[:WARM_UP + 1]))
+        _, (h, c) = dynamics(z[None, :-1], torch.from_numpy(keys[None, :WARM_UP].astype(np.float32)))
+        shown = frames[WARM_UP:WARM_UP + CLIP]
         sheet = np.zeros((-(-len(shown) // COLUMNS) * COLUMNS, *shown.shape[1:]), np.uint8)
         sheet[:len(shown)] = shown
         size = shown.shape[1]
@@ -86,7 +86,7 @@ def clips(folders, autoencoder, dynamics):
         file = io.BytesIO()
         Image.fromarray(sheet).save(file, "WEBP", quality=85, method=6)
         start = {"z": z[-1], "h": h[:, 0], "c": c[:, 0]}
-        made.append({"kind": kind, "frames": len(shown), "keys": policies.to_text(keys[SEEN:SEEN + CLIP]),
+        made.append({"kind": kind, "frames": len(shown), "keys": policies.to_text(keys[WARM_UP:WARM_UP + CLIP]),
                      "start": {name: x.double().numpy().round(6).tolist() for name, x in start.items()},
                      "picture": "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()})
     return made

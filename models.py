@@ -142,8 +142,9 @@ class Decoder(nn.Module):
 
     def paint(self, z):
         """z (N, Z) -> rgba uint8 (N, 96, 96, 4) with alpha 255: what a canvas takes as it is."""
-        rgb = (self(z).permute(0, 2, 3, 1) * 255).round()
-        return torch.cat([rgb, torch.full_like(rgb[..., :1], 255)], dim=-1).to(torch.uint8)
+        rgb = (self(z) * 255).round().to(torch.uint8)
+        rgba = torch.cat([rgb, torch.full_like(rgb[:, :1], 255)], dim=1)
+        return rgba.permute(0, 2, 3, 1)  # last: bytes are moved faster than floats
 
 
 class Autoencoder(nn.Module):
@@ -165,18 +166,14 @@ class Autoencoder(nn.Module):
         return z, self.decoder(noisy)
 
     @torch.no_grad()
-    def standardise(self, z):
-        """Rescale the features so that these z (N, Z) get mean 0 and std 1; what is painted stays the same.
-
-        The LSTM is fed with z beside keys that are 0 or 1: features of another size are hard to learn from."""
-        mean, std = z.mean(0), z.std(0)
-        std = std.clamp(min=0.01 * std.max())  # a feature that never changes stays small
-        last = self.encoder.head[-1]
-        last.weight /= std[:, None]
-        last.bias.sub_(mean).div_(std)
+    def rename(self, matrix, shift):
+        """Make each z into z @ matrix + shift, (Z, Z) and (Z); what is painted stays the same."""
+        last, inverse = self.encoder.head[-1], torch.linalg.inv(matrix)
+        last.weight.copy_(matrix.T @ last.weight)
+        last.bias.copy_(last.bias @ matrix + shift)
         for reader in [self.decoder.head[0], *([self.helper] if self.sizes.bodies else [])]:
-            reader.bias += reader.weight @ mean
-            reader.weight *= std
+            reader.weight.copy_(reader.weight @ inverse.T)
+            reader.bias -= reader.weight @ shift
 
 
 class Dynamics(nn.Module):

@@ -36,10 +36,22 @@ def measure(model, frames, device, autocast):
 
 
 @torch.no_grad()
-def finished(model, frames):
-    """A copy of the model whose z has mean 0 and std 1 over the frames uint8 (N, 96, 96, 3)."""
+def finished(model, frames, begun=None):
+    """A copy of the model as it is stored, frames uint8 (N, 96, 96, 3) painted the same: z has mean 0 and std 1 over
+    them, as the LSTM is fed with it beside keys that are 0 or 1.
+
+    begun: the model that the training began with. Then z is as near to that one's as a linear map brings it, so that
+    an LSTM of that one can be trained on."""
     model = deepcopy(model).eval()
-    model.standardise(torch.cat([model.encoder(part) for part in frames.split(128)]))
+    z = torch.cat([model.encoder(part) for part in frames.split(128)])
+    if begun:
+        wanted = torch.cat([begun.encoder(part) for part in frames.split(128)])
+        *matrix, shift = torch.linalg.lstsq(torch.cat([z, torch.ones_like(z[:, :1])], 1), wanted).solution
+        model.rename(torch.stack(matrix), shift)
+    else:
+        std = z.std(0)
+        std = std.clamp(min=0.01 * std.max())  # a feature that never changes stays small
+        model.rename(torch.diag(1 / std), -z.mean(0) / std)
     return model
 
 
@@ -80,7 +92,7 @@ def parse():
     parser.add_argument("--interpretability", type=float, default=10.0, help="weight of that loss")
     parser.add_argument("--dropout", type=float, default=0.2, help="in the narrow layers")
     parser.add_argument("--noise", type=float, default=0.05, help="on z, as a share of it")
-    parser.add_argument("--start", help="begin with the weights of this ae.pt")
+    parser.add_argument("--start", help="begin with the weights of this ae.pt, and keep its z as far as that goes")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
@@ -119,6 +131,7 @@ def main():
     model = models.Autoencoder(sizes).to(device)
     optimizer = make_optimizer(model, args.lr, args.muon)
     schedule = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, args.restart_epochs)
+    begun = None
     if args.start:
         begun = models.load(Path(args.start), models.Autoencoder, device)[0]
         for ours, theirs in ((model.encoder, begun.encoder), (model.decoder, begun.decoder)):
@@ -163,7 +176,7 @@ def main():
                                                          for x in (held_out[e, shown], rebuilt[e, shown])], scale=2)
             if psnr > best:
                 best = psnr
-                models.save(folder / "ae.pt", finished(model, sample), measured={"psnr_db": round(psnr, 2)},
+                models.save(folder / "ae.pt", finished(model, sample, begun), measured={"psnr_db": round(psnr, 2)},
                             how={**vars(args), "device": str(device), "epochs_done": epoch + 1, "frames_seen": count})
             models.save_resume(folder / "ae_resume.pt", model, optimizer, schedule, epoch=epoch + 1, best=best,
                                shuffled=shuffled.bit_generator.state)

@@ -23,9 +23,9 @@ import data
 import losses
 import models
 import report
+from data import WARM_UP
 from muon import make_optimizer
 
-WARM_UP = 10               # true frames before a measured dream begins
 HORIZONS = (1, 5, 10, 25)  # frames of dream that the report sums the error over; the last tells which epoch is kept
 
 
