@@ -173,7 +173,8 @@ function choose(name) {
   find("a").hidden = !model.plain;
   find("a").href = model.plain || "";
   find("kbd").hidden = codes.includes("KeyR"); // then it is a key of the game
-  document.title = find("h1").textContent = `${model.game}, hallucinated`;
+  const title = model.game === model.keys.join("") ? model.game.toUpperCase() : model.game; // as in docs/play.js
+  document.title = find("h1").textContent = `${title}, hallucinated`;
   canvas.style.setProperty("--shape", model.shape ? model.shape[0] / model.shape[1] : "");
 }
 

@@ -571,7 +571,8 @@ function connect(dream, name) {
 
 function fillChoices(dream, name) {
   const { game, gaits, keys, parameters, shape, url } = dream.meta;
-  document.title = byId('title').textContent = `${game}, hallucinated`;
+  const title = game === keys.join('') ? game.toUpperCase() : game;  // QWOP is called after its keys
+  document.title = byId('title').textContent = `${title}, hallucinated`;
   if (shape) document.body.style.setProperty('--shape', shape[0] / shape[1]);
   if (REAL.test(url)) byId('real').href = url;
   else byId('real').hidden = game !== 'runner';

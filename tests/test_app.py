@@ -140,7 +140,7 @@ def test_pause_step_and_speed(page):
 def test_another_model_has_its_own_keys_and_pictures(page):
     page.locator("select.model").select_option("qwop")
     page.wait_for_function("window.lives === 1 && window.seen[2]")
-    assert page.locator("h1").inner_text().lower() == "qwop, hallucinated"
+    assert page.locator("h1").text_content() == "QWOP, hallucinated"
     assert page.locator(".keys button").all_inner_texts() == list("QWOP")
     pixels = page.evaluate("[...document.querySelector('canvas').getContext('2d').getImageData(0, 80, 96, 10).data]")
     red, _, blue, _ = np.reshape(pixels, (-1, 4)).mean(0)
