@@ -134,13 +134,14 @@ def test_stored_features_have_std_1_or_are_those_of_the_start_and_paint_the_same
     frames = torch.randint(0, 256, (99, 96, 96, 3), dtype=torch.uint8)
     with torch.no_grad():
         z, pictures = model(frames)
-        wanted = begun(frames)[0]
-        for stored in (train_ae.finished(model, frames), train_ae.finished(model, frames, begun)):
+        read, wanted = model.helper(z), begun(frames)[0]
+        mapped, standard = train_ae.finished(model, frames, begun), train_ae.finished(model, frames)
+        for stored in (mapped, standard):
             again, same = stored(frames)
-            torch.testing.assert_close(same, pictures, atol=1e-3, rtol=0)
-            torch.testing.assert_close(stored.helper(again), model.helper(z), atol=1e-2, rtol=1e-2)
-        torch.testing.assert_close(again, wanted, atol=1e-2, rtol=1e-2)
-        again = train_ae.finished(model, frames)(frames)[0]
+            torch.testing.assert_close(same, pictures, atol=1e-4, rtol=0)
+            torch.testing.assert_close(stored.helper(again), read, atol=1e-3, rtol=1e-3)
+        torch.testing.assert_close(mapped(frames)[0], wanted, atol=1e-3, rtol=1e-3)
+        again = standard(frames)[0]
         torch.testing.assert_close(again.mean(0), torch.zeros(16), atol=1e-3, rtol=0)
         torch.testing.assert_close(again.std(0), torch.ones(16), atol=1e-3, rtol=0)
 
