@@ -16,11 +16,13 @@ from torch import nn
 @dataclass
 class AutoencoderSizes:
     """What makes an Autoencoder. `dropout` acts in the narrow linear layers, `noise` multiplies z while training,
-    `bodies` is the number of angles that a helper reads from z while training (0: no helper)."""
+    `bodies` is the number of angles that a helper reads from z while training (0: no helper), `widths` are those of the
+    decoder's three maps between the 576 and the picture."""
     z: int = 16
     dropout: float = 0.2
     noise: float = 0.05
     bodies: int = 0
+    widths: tuple = (64, 32, 16)
 
 
 @dataclass
@@ -131,13 +133,14 @@ class Decoder(nn.Module):
         super().__init__()
         self.head = nn.Sequential(nn.Linear(sizes.z, 64), nn.Dropout(sizes.dropout), Mish(),
                                   nn.Linear(64, 576), nn.Dropout(sizes.dropout), Mish())
-        self.first = nn.ConvTranspose2d(576, 64, 7, 2)
-        self.rest = nn.Sequential(Mish(), Up(64, 32, 7), Mish(), Up(32, 16, 9), Mish(), Up(16, 3, 8), nn.Sigmoid())
+        a, b, c = sizes.widths
+        self.first = nn.ConvTranspose2d(576, a, 7, 2)
+        self.rest = nn.Sequential(Mish(), Up(a, b, 7), Mish(), Up(b, c, 9), Mish(), Up(c, 3, 8), nn.Sigmoid())
 
     def forward(self, z):
         x = self.head(z)                                                    # (N, 576)
         # A transposed convolution of a 1x1 map is a matrix product, and several times faster as one.
-        x = (x @ self.first.weight.flatten(1)).unflatten(1, (64, 7, 7)) + self.first.bias[:, None, None]
+        x = (x @ self.first.weight.flatten(1)).unflatten(1, (-1, 7, 7)) + self.first.bias[:, None, None]
         return self.rest(x)                                                 # (N, 3, 96, 96)
 
     def paint(self, z):

@@ -91,6 +91,7 @@ def parse():
     parser.add_argument("--edge", type=float, default=0.10, help="weight of the edge loss")
     parser.add_argument("--interpretability", type=float, default=10.0, help="weight of that loss")
     parser.add_argument("--dropout", type=float, default=0.2, help="in the narrow layers")
+    parser.add_argument("--widths", type=int, nargs=3, default=(64, 32, 16), help="of the decoder's maps")
     parser.add_argument("--noise", type=float, default=0.05, help="on z, as a share of it")
     parser.add_argument("--start", help="begin with the weights of this ae.pt, and keep its z as far as that goes")
     parser.add_argument("--seed", type=int, default=0)
@@ -127,13 +128,16 @@ def main():
     shuffled = np.random.default_rng(args.seed)
 
     sizes = models.AutoencoderSizes(dropout=args.dropout, noise=args.noise,
-                                    bodies=angles.shape[-1] if args.pose else 0)
+                                    bodies=angles.shape[-1] if args.pose else 0, widths=tuple(args.widths))
     model = models.Autoencoder(sizes).to(device)
     optimizer = make_optimizer(model, args.lr, args.muon)
     schedule = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, args.restart_epochs)
     begun = None
     if args.start:
         begun = models.load(Path(args.start), models.Autoencoder, device)[0]
+        if begun.sizes.widths != sizes.widths:
+            raise SystemExit(f"{args.start} cannot be begun with, it has --widths "
+                             + " ".join(map(str, begun.sizes.widths)))
         for ours, theirs in ((model.encoder, begun.encoder), (model.decoder, begun.decoder)):
             ours.load_state_dict(theirs.state_dict())
     best, first = 0.0, 0

@@ -100,9 +100,11 @@ def main():
             raise SystemExit(f"{out / name} is there: move it away first")
 
     z = len(meta["z_low"])
-    autoencoder = models.Autoencoder(models.AutoencoderSizes(z=z)).eval()
+    found = {name: read_weights(args.model / f"{name}.onnx")[0] for name in ("encoder", "decoder")}
+    widths = tuple(len(found["decoder"].get(f"rest.{n}.weight", ())) for n in (1, 3, 5))
+    autoencoder = models.Autoencoder(models.AutoencoderSizes(z=z, widths=widths)).eval()
     for name, module in (("encoder", autoencoder.encoder), ("decoder", autoencoder.decoder)):
-        fill(module, read_weights(args.model / f"{name}.onnx")[0])
+        fill(module, found[name])
     h = next(i for i in onnx.load(args.model / "dynamics.onnx").graph.input if i.name == "h").type.tensor_type.shape.dim
     sizes = models.DynamicsSizes(z=z, keys=len(meta["keys"]), layers=h[0].dim_value, hidden=h[2].dim_value)
     dynamics = read_dynamics(args.model / "dynamics.onnx", sizes)

@@ -398,6 +398,8 @@ def test_training_begins_with_given_weights(chain, tmp_path):
     models.save(paddle, models.Dynamics(models.DynamicsSizes(keys=3)))
     (folder / "lstm_resume.pt").unlink()
     assert "keys 3, not 4" in fails(*TRAIN_LSTM, "--data", tmp_path, "--epochs", 1, "--start", paddle)
+    assert "--widths 64 32 16" in fails(*TRAIN_AE, "--data", tmp_path, "--epochs", 1, "--widths", 64, 32, 8,
+                                        "--start", begun / "ae.pt")
 
 
 def test_too_few_episodes_and_unknown_device(chain, tmp_path):
