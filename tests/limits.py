@@ -3,11 +3,11 @@
 Reads   data/<game>/frames (with poses), data/<game>/ae.pt
 Writes  nothing: it prints one line for each experiment
 
-    python tests/limits.py                 # a quarter of an hour on one core with bf16
+    python tests/limits.py                 # about ten minutes on one core with bf16
 
 few: a new autoencoder learns 100 frames by heart. pose: a decoder alone learns to paint from the true pose in place
 of z, the angles and places of all bodies and where the camera is. search: the z that gradient descent finds for a
-held-out frame through the decoder of ae.pt, beside the encoder's.
+held-out frame through the decoder of ae.pt, beside the encoder's. features: what each of the 16 numbers carries.
 """
 import argparse
 import sys
@@ -55,6 +55,17 @@ def decibels(pictures, frames):
     return float(-10 * torch.log10((pictures.float() - models.to_float(frames)).square().mean()))
 
 
+@torch.no_grad()
+def without_each(model, frames):
+    """Pictures from z, then with each feature in turn at its mean, beside their frames uint8 (N, 96, 96, 3)."""
+    z = model.encoder(frames)
+    for feature in (None, *range(z.shape[1])):
+        changed = z.clone()
+        if feature is not None:
+            changed[:, feature] = z[:, feature].mean()
+        yield model.decoder(changed), frames
+
+
 def search(model, frames, steps=200):
     """PSNR of frames uint8 (N, 96, 96, 3) painted from the encoder's z, and from the best z that is found."""
     with torch.no_grad():
@@ -76,7 +87,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--game", default="runner")
     parser.add_argument("--data", default="data", help="folder of all recordings")
-    parser.add_argument("--frames", type=int, default=131_072, help="that each training sees")
+    parser.add_argument("--frames", type=int, default=93_440, help="that each training sees")
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--muon", type=float, default=0.02)
     args = parser.parse_args()
@@ -90,6 +101,9 @@ def main():
     told = describe(data.load_poses(folder / "frames", numbers).reshape(len(held), -1, 3))
     frames = torch.from_numpy(frames).flatten(0, 1)
 
+    lost = [decibels(*painted) for painted in without_each(trained, frames[new])]
+    print("features: " + " ".join(f"{lost[0] - each:.1f}" for each in sorted(lost[1:], reverse=True))
+          + " dB are lost without each of them")
     before, after = search(trained, frames[new[::4]])
     print(f"search: {before:.2f} dB from the encoder's z, {after:.2f} dB from the best that is found")
 
