@@ -31,16 +31,22 @@ def read_weights(path):
     return {name: torch.from_numpy(x.astype(np.float32)) for name, x in named.items() if x.dtype.kind == "f"}, graph
 
 
+def named(found, name):
+    """The weight of that name; ends the program if there is none."""
+    if name not in found:
+        raise SystemExit(f"no weight {name} in this folder: it was not made by this version of export.py")
+    return found[name]
+
+
 def fill(module, found):
     """Load a module's weights from those found; a missing bias is the one array of its size."""
     wanted = module.state_dict()
     for name, weight in wanted.items():
         if name not in found:
             same = [x for x in found.values() if x.numel() == weight.numel() and x.ndim == 3]
-            if len(same) != 1:
-                raise SystemExit(f"no weight {name} in this folder: it was not made by this version of export.py")
-            found[name] = same[0]
-    module.load_state_dict({name: found[name].reshape(weight.shape) for name, weight in wanted.items()})
+            if len(same) == 1:
+                found[name] = same[0]
+    module.load_state_dict({name: named(found, name).reshape(weight.shape) for name, weight in wanted.items()})
 
 
 def read_dynamics(path, sizes):
@@ -101,7 +107,7 @@ def main():
 
     z = len(meta["z_low"])
     found = {name: read_weights(args.model / f"{name}.onnx")[0] for name in ("encoder", "decoder")}
-    widths = tuple(len(found["decoder"].get(f"rest.{n}.weight", ())) for n in (1, 3, 5))
+    widths = tuple(len(named(found["decoder"], f"rest.{n}.weight")) for n in (1, 3, 5))
     autoencoder = models.Autoencoder(models.AutoencoderSizes(z=z, widths=widths)).eval()
     for name, module in (("encoder", autoencoder.encoder), ("decoder", autoencoder.decoder)):
         fill(module, found[name])

@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import data  # noqa: E402
 import losses  # noqa: E402
 import models  # noqa: E402
+import report  # noqa: E402
 from muon import make_optimizer  # noqa: E402
 
 BATCH, SCENERY = 64, 1000  # frames a step; u, the longest period of the camera's place that the decoder is told
@@ -50,37 +51,31 @@ def train(name, model, paint, numbers, args, autocast):
     model.eval()
 
 
-def decibels(pictures, frames):
-    """PSNR of pictures float (N, 3, 96, 96) against frames uint8."""
-    return float(-10 * torch.log10((pictures.float() - models.to_float(frames)).square().mean()))
-
-
 @torch.no_grad()
-def without_each(model, frames):
-    """Pictures from z, then with each feature in turn at its mean, beside their frames uint8 (N, 96, 96, 3)."""
-    z = model.encoder(frames)
-    for feature in (None, *range(z.shape[1])):
+def decibels(decoder, z, frames):
+    """PSNR in dB of what is painted from z (N, Z), against frames uint8 (N, 96, 96, 3)."""
+    return report.psnr(decoder.paint(z)[..., :3].numpy(), frames.numpy())
+
+
+def without_each(decoder, z, frames):
+    """PSNR with one feature of z (N, Z) at its mean, for each of them in turn."""
+    for feature in range(z.shape[1]):
         changed = z.clone()
-        if feature is not None:
-            changed[:, feature] = z[:, feature].mean()
-        yield model.decoder(changed), frames
+        changed[:, feature] = z[:, feature].mean()
+        yield decibels(decoder, changed, frames)
 
 
-def search(model, frames, steps=200):
-    """PSNR of frames uint8 (N, 96, 96, 3) painted from the encoder's z, and from the best z that is found."""
-    with torch.no_grad():
-        z = model.encoder(frames)
-        before = decibels(model.decoder(z), frames)
-    z.requires_grad_(True)
+def search(decoder, z, frames, steps=200):
+    """The best z (N, Z) that gradient descent finds for frames uint8 (N, 96, 96, 3), from this z."""
+    z = z.clone().requires_grad_(True)
     optimizer = torch.optim.Adam([z], 0.02)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     for _ in range(steps):
-        loss = losses.pixel_loss(model.decoder(z), models.to_float(frames))
+        loss = losses.pixel_loss(decoder(z), models.to_float(frames))
         z.grad, = torch.autograd.grad(loss, z)
         optimizer.step()
         schedule.step()
-    with torch.no_grad():
-        return before, decibels(model.decoder(z), frames)
+    return z.detach()
 
 
 def main():
@@ -101,24 +96,28 @@ def main():
     told = describe(data.load_poses(folder / "frames", numbers).reshape(len(held), -1, 3))
     frames = torch.from_numpy(frames).flatten(0, 1)
 
-    lost = [decibels(*painted) for painted in without_each(trained, frames[new])]
-    print("features: " + " ".join(f"{lost[0] - each:.1f}" for each in sorted(lost[1:], reverse=True))
+    with torch.no_grad():
+        z = trained.encoder(frames[new])
+    whole = decibels(trained.decoder, z, frames[new])
+    print("features: " + " ".join(f"{whole - each:.1f}" for each in
+                                  sorted(without_each(trained.decoder, z, frames[new]), reverse=True))
           + " dB are lost without each of them")
-    before, after = search(trained, frames[new[::4]])
-    print(f"search: {before:.2f} dB from the encoder's z, {after:.2f} dB from the best that is found")
+    z, some = z[::4], frames[new[::4]]
+    print(f"search: {decibels(trained.decoder, z, some):.2f} dB from the encoder's z, "
+          f"{decibels(trained.decoder, search(trained.decoder, z, some), some):.2f} dB from the best that is found")
 
     few = frames[known[torch.linspace(0, len(known) - 1, 100).long()]]
     model = models.Autoencoder(models.AutoencoderSizes(dropout=0, noise=0))
     train("few", model, lambda chosen: (model(few[chosen])[1], few[chosen]), torch.arange(100), args, autocast)
     with torch.no_grad():
-        print(f"few: {decibels(model(few)[1], few):.2f} dB of the 100 frames that it learned by heart")
+        z = model.encoder(few)
+    print(f"few: {decibels(model.decoder, z, few):.2f} dB of the 100 frames that it learned by heart")
 
     decoder = models.Decoder(models.AutoencoderSizes(z=told.shape[1], dropout=0))
     models.start_weights(decoder)
     train("pose", decoder, lambda chosen: (decoder(told[chosen]), frames[chosen]), known, args, autocast)
-    with torch.no_grad():
-        print(f"pose: {decibels(decoder(told[new]), frames[new]):.2f} dB of held-out frames, painted from "
-              f"{told.shape[1]} numbers of the true pose")
+    print(f"pose: {decibels(decoder, told[new], frames[new]):.2f} dB of held-out frames, painted from {told.shape[1]} "
+          "numbers of the true pose")
 
 
 if __name__ == "__main__":
