@@ -94,6 +94,8 @@ def parse():
     parser.add_argument("--widths", type=int, nargs=3, default=(64, 32, 16), help="of the decoder's maps")
     parser.add_argument("--noise", type=float, default=0.05, help="on z, as a share of it")
     parser.add_argument("--start", help="begin with the weights of this ae.pt, and keep its z as far as that goes")
+    parser.add_argument("--decoder-alone", action="store_true",
+                        help="with --start: leave its encoder as it is, and with it z, latents and LSTM")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
@@ -105,6 +107,8 @@ def main():
     if args.interpretability and args.run < 2:
         raise SystemExit("the interpretability loss compares neighbouring frames: use --run 2 or more, "
                          "or --interpretability 0")
+    if args.decoder_alone and not args.start:
+        raise SystemExit("--decoder-alone trains a decoder for an encoder that is there: say with --start which")
     torch.manual_seed(args.seed)
     device, autocast = models.pick_device(args.device)
     folder = data.game_folder(args.data, args.game)
@@ -140,6 +144,7 @@ def main():
                              + " ".join(map(str, begun.sizes.widths)))
         for ours, theirs in ((model.encoder, begun.encoder), (model.decoder, begun.decoder)):
             ours.load_state_dict(theirs.state_dict())
+    model.encoder.requires_grad_(not args.decoder_alone)
     best, first = 0.0, 0
     if state := models.load_resume(folder / "ae_resume.pt", model, optimizer, schedule):
         best, first = state["best"], state["epoch"]
@@ -180,7 +185,8 @@ def main():
                                                          for x in (held_out[e, shown], rebuilt[e, shown])], scale=2)
             if psnr > best:
                 best = psnr
-                models.save(folder / "ae.pt", finished(model, sample, begun), measured={"psnr_db": round(psnr, 2)},
+                whole = model if args.decoder_alone else finished(model, sample, begun)
+                models.save(folder / "ae.pt", whole, measured={"psnr_db": round(psnr, 2)},
                             how={**vars(args), "device": str(device), "epochs_done": epoch + 1, "frames_seen": count})
             models.save_resume(folder / "ae_resume.pt", model, optimizer, schedule, epoch=epoch + 1, best=best,
                                shuffled=shuffled.bit_generator.state)

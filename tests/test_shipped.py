@@ -38,7 +38,7 @@ def test_the_model_is_as_good_as_the_report_and_the_readme_say(game):
     said = json.loads((folder / "report.json").read_text())[f"docs/model/{game}"]
     model, kinds = evaluate.Model(MODELS / game), data.load_held_out(ROOT / "held_out" / game)
     z = {kind: model.encode(arrays["frames"]) for kind, arrays in kinds.items()}
-    probes, _ = evaluate.fit_probes(kinds, z)
+    probes = evaluate.fit_probes(kinds, z)
     for kind in ("random", "gait", "human", "held"):
         arrays, wanted = kinds[kind], said["kinds"][kind]
         median = np.median(arrays["frames"][:, ::7], axis=(0, 1))
@@ -49,6 +49,22 @@ def test_the_model_is_as_good_as_the_report_and_the_readme_say(game):
         assert one_step["skill"] > wanted["one_step"]["skill"] - 0.02, kind
     choices, _ = evaluate.measure_choices(model, kinds["choices"], z["choices"], probes)
     assert choices["effect_cosine"] > said["choices"]["effect_cosine"] - 0.02
+
+
+@pytest.mark.parametrize("game", ["qwop", "runner"])
+def test_a_fall_is_counted_where_its_picture_shows_one(game):
+    """Fitted on half of the episodes, the detector says of the others what the game said; and no life ends in what lies
+    half way between two postures, soft as its picture may be."""
+    model, kinds = evaluate.Model(MODELS / game), data.load_held_out(ROOT / "held_out" / game)
+    z = {kind: model.encode(kinds[kind]["frames"]) for kind in ("random", "human", "held")}
+    detector = evaluate.FallDetector(model, {kind: {"over": kinds[kind]["over"][::2]} for kind in z},
+                                     {kind: rows[::2] for kind, rows in z.items()})
+    for kind, rows in z.items():
+        np.testing.assert_array_equal(detector(rows[1::2]), kinds[kind]["over"][1::2])
+    assert sum(kinds[kind]["over"][1::2].sum() for kind in z) > 15
+    alive = np.concatenate([rows[~kinds[kind]["over"]] for kind, rows in z.items()])
+    other = np.random.default_rng(0).permutation(alive)
+    assert detector((alive + other)[None] / 2).mean() < 0.002
 
 
 @pytest.mark.parametrize("game", ["qwop", "runner"])

@@ -402,6 +402,19 @@ def test_training_begins_with_given_weights(chain, tmp_path):
                                         "--start", begun / "ae.pt")
 
 
+def test_a_decoder_alone_leaves_the_encoder_as_it_is(chain, tmp_path):
+    folder, begun = tmp_path / "runner", chain[0] / "runner" / "ae.pt"
+    shutil.copytree(begun.parent, folder, ignore=shutil.ignore_patterns("*_resume.pt", "*_log.jsonl", "ae.pt"))
+    options = TRAIN_AE[0], "--data", tmp_path, *TRAIN_AE[1:], "--epochs", 1, "--decoder-alone"
+    assert "--start" in fails(*options) and not (folder / "ae.pt").exists()
+    assert run(*options, "--start", begun).returncode == 0
+    before, after = (models.load(path, models.Autoencoder)[1]["weights"] for path in (begun, folder / "ae.pt"))
+    same = {name.split(".")[0]: set() for name in before}
+    for name, weight in before.items():
+        same[name.split(".")[0]].add(torch.equal(weight, after[name]))
+    assert same["encoder"] == {True} and same["decoder"] == {False}
+
+
 def test_too_few_episodes_and_unknown_device(chain, tmp_path):
     frames = tmp_path / "runner" / "frames"
     frames.mkdir(parents=True)
