@@ -4,8 +4,9 @@ Reads   model folders (export.py), held-out episodes (collect.py --held-out): da
 Writes  data/<game>/report/report.json, table.md, rollout.png, survival.png, control.png, lives.png,
         filmstrip.png (true, dreamed, difference), clip.gif (true and dreamed side by side)
 
-    python evaluate.py --game runner                              # data/runner/model; about 3 minutes on 2 cores
-    python evaluate.py --game qwop --model docs/model/qwop --compare data/original/qwop/model
+    python evaluate.py --game runner                         # data/runner/model; about 3 minutes on 2 cores
+    python evaluate.py --game runner --compare docs/model/runner          # beside another model
+    python evaluate.py --game runner --compare docs/report/runner         # beside those of an earlier report
 
 Needs no torch. Everything is measured on whole episodes that training never saw, by the kind of keys that played them:
 random, gait, human-like, and keys that are held all the time. The probe that reads poses from z is fitted on other
@@ -294,6 +295,11 @@ def measure_stability(model, kinds, frames, chance):
     return figures, curves
 
 
+def with_more(arrays, name):
+    """Keys or over of the whole episodes of a kind and of those whose lives alone count, (B, T, ...)"""
+    return np.concatenate([arrays[name], arrays[f"more_{name}"]]) if f"more_{name}" in arrays else arrays[name]
+
+
 def measure_falls(model, kinds, z):
     """The same keys from the same start, played by the game and dreamed: falls in 1,000 frames, frames of a life.
 
@@ -301,8 +307,7 @@ def measure_falls(model, kinds, z):
     figures, lengths, detector = {}, {}, FallDetector(model, kinds, z)
     for kind in tqdm([k for k in data.KINDS if k in kinds], desc="lives", unit="kind"):
         arrays = kinds[kind]
-        keys, over = (np.concatenate([arrays[name], arrays[f"more_{name}"]]) if f"more_{name}" in arrays
-                      else arrays[name] for name in ("keys", "over"))
+        keys, over = (with_more(arrays, name) for name in ("keys", "over"))
         warm = z[kind][:, :WARM_UP]
         if "more_frames" in arrays:
             warm = np.concatenate([warm, model.encode(arrays["more_frames"][:, :WARM_UP])])
@@ -420,16 +425,20 @@ def table(reports):
     return "\n".join(lines) + "\n"
 
 
-def draw(out, model, shown):
-    """Write all plots. shown: {name of a model: what measure() shows}, the main one first."""
+def draw(out, model, reports, shown):
+    """Write all plots. shown: {name of a model: what measure() shows}, the main one first. Of models that stand in
+    `reports` alone, the rollout is drawn through the figures that are there."""
     first = next(iter(shown.values()))
     frame_s, kinds = model.frame_s, list(first["curves"])
     panels = {}
     for kind in kinds:
         curves = first["curves"][kind]
         x = (np.arange(len(curves["whole, dream"])) + 1) * frame_s
-        panels[f"{kind} keys"] = {"persistence": (x, 0 * x), "ceiling": (x, curves["whole, ceiling"]),
-                                  **{name: (x, one["curves"][kind]["whole, dream"]) for name, one in shown.items()}}
+        panels[f"{kind} keys"] = lines = {"persistence": (x, 0 * x), "ceiling": (x, curves["whole, ceiling"])}
+        for name, figures in reports.items():
+            gains = figures["kinds"][kind]["rollout"]["gain_db_whole"]
+            lines[name] = ((x, shown[name]["curves"][kind]["whole, dream"]) if name in shown else
+                           ([float(s) for s in gains], list(gains.values())))
     report.draw_panels(out / "rollout.png", panels, "game seconds", "gain over persistence, dB")
     panels = {f"{kind} keys": {name: one["survival"][kind] for name, one in shown.items()}
               for kind in first["survival"]}
@@ -451,13 +460,26 @@ def rounded(value):
     return round(value, 4) if isinstance(value, float) else value
 
 
+def read_report(folder, kinds):
+    """The models of an earlier report, without measuring them again -> {name: figures}.
+
+    Ends the program unless the game fell as often in the episodes they were measured on as in those of `kinds`."""
+    reports = data.read_json(folder / "report.json")
+    falls = {kind: count_falls(with_more(kinds[kind], "over")[:, WARM_UP:]) for kind in data.KINDS if kind in kinds}
+    for name, figures in reports.items():
+        if falls != {kind: x["falls"] for kind, x in figures["falls"].items()}:
+            raise SystemExit(f"{folder}: {name} was measured on other episodes: name its model folder instead")
+    return reports
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--game", default="runner")
     parser.add_argument("--data", default="data", help="folder of all recordings")
     parser.add_argument("--model", type=Path, help="model folder; data/<game>/model by default")
     parser.add_argument("--compare", type=Path, nargs="+", default=[], metavar="FOLDER",
-                        help="other model folders of the same game, for the same table and plots")
+                        help="other models of the same game, for the same table and plots: model folders, or folders "
+                             "of earlier reports, whose models are not measured again")
     parser.add_argument("--held-out", type=Path, help="folder of held-out episodes; data/<game>/held_out by default, "
                                                       "or held_out/<game> of this repository")
     parser.add_argument("--out", type=Path, help="folder of the report; data/<game>/report by default")
@@ -466,9 +488,11 @@ def main():
     args = parser.parse_args()
 
     folder = data.game_folder(args.data, args.game)
-    models = [Model(path) for path in (args.model or folder / "model", *args.compare)]
+    earlier = [path for path in args.compare if (path / "report.json").exists()]
+    models = [Model(path) for path in (args.model or folder / "model", *args.compare) if path not in earlier]
     places = [args.held_out] if args.held_out else [folder / "held_out", HERE / "held_out" / folder.name]
     kinds = data.load_held_out(next((place for place in places if place.is_dir()), places[0]))
+    old = {name: figures for path in earlier for name, figures in read_report(path, kinds).items()}
     out, reports, shown = args.out or folder / "report", {}, {}
     for model in models:
         if model.meta["keys"] != models[0].meta["keys"] or model.frame_s != models[0].frame_s:
@@ -476,11 +500,12 @@ def main():
                              "of one game")
         name = str(model.folder)
         reports[name], shown[name] = measure(model, kinds, args.dream_frames, args.seed)
+    reports |= {name: figures for name, figures in old.items() if name not in reports}
     with data.disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
         data.write_json(out / "report.json", rounded(reports))
         data.write_text(out / "table.md", table(reports))
-        draw(out, models[0], shown)
+        draw(out, models[0], reports, shown)
     print(table(reports))
     print(f"look at rollout.png, survival.png, control.png, lives.png, filmstrip.png and clip.gif in {out}")
 

@@ -221,6 +221,13 @@ def parameters(*modules):
     return sum(p.numel() for m in modules for p in m.parameters())
 
 
+def has_bfloat16(device):
+    """Whether the torch.device has instructions for bfloat16; a CPU without them is 7 times as fast with float32."""
+    supported = torch.cpu.get_capabilities()
+    return device.type == "cuda" or device.type == "cpu" and any(
+        supported.get(name) for name in ("amx_bf16", "avx512_bf16"))
+
+
 def pick_device(name=None):
     """The device to train on -> (torch.device, a function that makes its autocast context).
 
@@ -231,10 +238,7 @@ def pick_device(name=None):
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise SystemExit(f"no device {name} here ({str(error).splitlines()[0]}): use --device {best}") from None
-    supported = torch.cpu.get_capabilities()
-    bfloat16 = device.type == "cuda" or device.type == "cpu" and any(
-        supported.get(name) for name in ("amx_bf16", "avx512_bf16"))
-    return device, lambda: torch.autocast(device.type, torch.bfloat16, enabled=bfloat16)
+    return device, lambda: torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device))
 
 
 def check_finite(loss, path):

@@ -5,6 +5,8 @@ convolution's weights are seen as one). What it brings is measured in the README
 """
 import torch
 
+from models import has_bfloat16
+
 LARGEST = 512                      # wider matrices are left to AdamW: to make their steps orthogonal takes too long
 STEPS = 5                          # of the iteration
 A, B, C = 3.4445, -4.7750, 2.0315  # its polynomial, from there
@@ -12,7 +14,7 @@ A, B, C = 3.4445, -4.7750, 2.0315  # its polynomial, from there
 
 def orthogonal(matrix):
     """The nearest matrix (M, N) whose singular values are all about 1 (0.7 to 1.2), by Newton-Schulz iteration."""
-    x = matrix.bfloat16()
+    x = matrix.bfloat16() if has_bfloat16(matrix.device) else matrix
     wide = x if x.shape[0] <= x.shape[1] else x.T
     wide = wide / (wide.norm() + 1e-7)
     for _ in range(STEPS):

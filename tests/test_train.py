@@ -310,6 +310,22 @@ def test_report_holds_every_figure(chain):
     assert len({line.count("|") for line in table.splitlines()}) == 1
 
 
+def test_an_earlier_report_is_a_column_of_a_new_one(chain, tmp_path):
+    """Its models are not measured again, not even needed: only those of the same episodes can stand beside others."""
+    folder = chain[0] / "runner"
+    old = shutil.copytree(folder / "report", tmp_path / "old")
+    arguments = ("--data", chain[0], "--out", tmp_path / "new", "--dream-frames", 100)
+    model = shutil.copytree(folder / "model", tmp_path / "model")
+    assert run("evaluate.py", *arguments, "--model", model, "--compare", old).returncode == 0
+    before, after = (json.loads((path / "report.json").read_text()) for path in (old, tmp_path / "new"))
+    (mine, _), (theirs, figures) = after.items()
+    assert mine == str(model) and before == {theirs: figures}
+    assert (tmp_path / "new" / "table.md").read_text().splitlines()[0].endswith(f"| {mine} | {theirs} |")
+    figures["falls"]["random"]["falls"] += 1
+    (old / "report.json").write_text(json.dumps({theirs: figures}))
+    assert "other episodes" in fails("evaluate.py", *arguments, "--compare", old)
+
+
 def test_probes_read_what_is_there():
     chance = np.random.default_rng(0)
     z = chance.normal(size=(3000, 16))
