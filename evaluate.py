@@ -461,7 +461,8 @@ def rounded(value):
 
 
 def read_report(folder, kinds):
-    """The models of an earlier report, without measuring them again -> {name: figures}.
+    """The models of an earlier report, without measuring them again -> {name: figures}, without their speed, which may
+    be that of another machine.
 
     Ends the program unless the game fell as often in the episodes they were measured on as in those of `kinds`."""
     reports = data.read_json(folder / "report.json")
@@ -469,7 +470,7 @@ def read_report(folder, kinds):
     for name, figures in reports.items():
         if falls != {kind: x["falls"] for kind, x in figures["falls"].items()}:
             raise SystemExit(f"{folder}: {name} was measured on other episodes: name its model folder instead")
-    return reports
+    return {name: figures | {"speed": dict.fromkeys(figures["speed"])} for name, figures in reports.items()}
 
 
 def main():
@@ -500,10 +501,10 @@ def main():
                              "of one game")
         name = str(model.folder)
         reports[name], shown[name] = measure(model, kinds, args.dream_frames, args.seed)
-    reports |= {name: figures for name, figures in old.items() if name not in reports}
+    reports = rounded(reports | {name: figures for name, figures in old.items() if name not in reports})
     with data.disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
-        data.write_json(out / "report.json", rounded(reports))
+        data.write_json(out / "report.json", reports)
         data.write_text(out / "table.md", table(reports))
         draw(out, models[0], reports, shown)
     print(table(reports))
