@@ -442,7 +442,7 @@ def draw(out, model, reports, shown):
     report.draw_panels(out / "rollout.png", panels, "game seconds", "gain over persistence, dB")
     panels = {f"{kind} keys": {name: one["survival"][kind] for name, one in shown.items()}
               for kind in first["survival"]}
-    report.draw_panels(out / "survival.png", panels, "game seconds", "share of dreams on the manifold")
+    report.draw_panels(out / "survival.png", panels, "game seconds", "share of dreams on the manifold", (0, 1.05))
     bins = {kind: {"real": lives[0] * frame_s, "dreamed": lives[1] * frame_s} for kind, lives in first["lives"].items()}
     report.draw_histograms(out / "lives.png", bins, "length of a life, game seconds")
     if "control" in first:

@@ -60,8 +60,9 @@ def draw_curves(log_path, picture_path, names):
     draw_lines(picture_path, lines, "epoch", log_scale=True)
 
 
-def draw_panels(path, panels, x_label, y_label):
-    """Panels {title: {name: (x, y)}} of lines side by side, as PNG; the same name has the same colour in each."""
+def draw_panels(path, panels, x_label, y_label, y_range=None):
+    """Panels {title: {name: (x, y)}} of lines side by side, as PNG; the same name has the same colour in each. y_range:
+    least and most that is shown."""
     figure, row = plt.subplots(1, len(panels), figsize=(4 * len(panels), 3.8), sharey=True, squeeze=False,
                                layout="constrained")
     for axes, (title, lines) in zip(row[0], panels.items()):
@@ -69,7 +70,7 @@ def draw_panels(path, panels, x_label, y_label):
             axes.plot(x, y, label=name)
         axes.set(title=title, xlabel=x_label)
         axes.grid(alpha=0.3)
-    row[0, 0].set_ylabel(y_label)
+    row[0, 0].set(ylabel=y_label, ylim=y_range)
     row[0, -1].legend(fontsize="small")
     figure.savefig(path, dpi=110)
     plt.close(figure)
