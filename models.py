@@ -238,7 +238,8 @@ def pick_device(name=None):
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise SystemExit(f"no device {name} here ({str(error).splitlines()[0]}): use --device {best}") from None
-    return device, lambda: torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device))
+    bfloat16 = has_bfloat16(device)
+    return device, lambda: torch.autocast(device.type, torch.bfloat16, enabled=bfloat16)
 
 
 def check_finite(loss, path):
