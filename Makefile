@@ -37,9 +37,9 @@ pipeline: .venv/all .venv/browser
 
 # Playwright's own Chromium, or the system's where that cannot be downloaded.
 .venv/browser: .venv/all
-	$(BIN)/python recorder.py || $(BIN)/playwright install --with-deps chromium || \
+	$(BIN)/python -m capture.browser || $(BIN)/playwright install --with-deps chromium || \
 		(apt-get update -qq && apt-get install -y -qq chromium)
-	$(BIN)/python recorder.py
+	$(BIN)/python -m capture.browser
 	@touch $@
 
 .PHONY: play test pipeline

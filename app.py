@@ -30,7 +30,7 @@ from PIL import Image
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-import panels
+from ui import panels
 from dream import Model
 
 HERE = Path(__file__).parent
@@ -220,7 +220,7 @@ def make_page(models, visitors, plain, data_folder):
              for name, model in models.items()]
     with gr.Blocks(title="A game, hallucinated", analytics_enabled=False, delete_cache=(600, 3600)) as page:
         with gr.Tab("Play"):
-            gr.HTML(html_template=HTML, css_template=CSS, js_on_load=(HERE / "app.js").read_text("utf-8"),
+            gr.HTML(html_template=HTML, css_template=CSS, js_on_load=(HERE / "ui" / "app.js").read_text("utf-8"),
                     apply_default_css=False, server_functions=[start, step, stay], models=known,
                     most_pictures=PICTURES)
         panels.truth(models)

@@ -17,9 +17,9 @@ import numpy as np
 from tqdm import tqdm
 
 import data
-import policies
-import recorder
-import report
+from capture import policies
+from capture import browser as recorder
+import plots
 
 HELD_OUT_SEED = 1_000_000  # added to the seed, so that no episode of training is played again
 
@@ -42,10 +42,10 @@ def draw_pictures(folder, frame_ms):
         frames = episode["frames"]
         rows.append(frames[np.linspace(0, len(frames) - 1, 12).astype(int)])
         if len(rows) == 1:
-            report.draw_clip(folder / "clip.gif", frames[:128], frame_ms)
+            plots.draw_clip(folder / "clip.gif", frames[:128], frame_ms)
     if not rows:
         raise SystemExit("none of the first episodes can be read: run the same command again to record them anew")
-    report.draw_strip(folder / "contact_sheet.png", rows)
+    plots.draw_strip(folder / "contact_sheet.png", rows)
 
 
 def tell(folder):
@@ -93,7 +93,7 @@ class Keep:
     def __call__(self, episode, arrays):
         if episode < self.whole:
             return arrays
-        return {"frames": arrays["frames"][:policies.SEEN].copy(), "keys": arrays["keys"], "over": arrays["over"]}
+        return {"frames": arrays["frames"][:policies.FORK].copy(), "keys": arrays["keys"], "over": arrays["over"]}
 
 
 def held_out(game, folder, args):
@@ -102,7 +102,7 @@ def held_out(game, folder, args):
     gaits, choices = policies.load_gaits(game.gaits), policies.combinations(len(game.keys))
     whole, lives = 4, 60
     kinds = {"random": (whole, lives, args.frames), "human": (whole, lives, args.frames),
-             "held": (2 + len(game.keys), 0, args.frames), "choices": (6 * len(choices), 0, policies.SEEN + 10)}
+             "held": (2 + len(game.keys), 0, args.frames), "choices": (6 * len(choices), 0, policies.FORK + 10)}
     if gaits:
         kinds["gait"] = (whole, lives, args.frames)
     meta = recorder.describe(game, args) | {"seed": args.seed + HELD_OUT_SEED, "policy": None}

@@ -26,7 +26,7 @@ import numpy as np
 SIZE = 96                   # a frame is SIZE x SIZE pixels
 KINDS = ("random", "gait", "human", "held")  # of keys that play held-out episodes, in the order they are told of
 HELD_OUT = 20               # one whole episode in 20 is never trained on: its frames only measure
-WARM_UP = 10                # true frames that a dream has seen before it begins, where it is compared with the truth
+CONTEXT = 10                # true frames that a dream has seen before it begins, where it is compared with the truth
 
 
 def is_held_out(episode):

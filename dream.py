@@ -83,7 +83,7 @@ class Model:
         """z (N, Z) -> uint8 (N, 96, 96, 3)"""
         return np.concatenate([self.decoder.run(["rgba"], {"z": part})[0][..., :3] for part in pieces(z)])
 
-    def zeros(self, n):
+    def zero_state(self, n):
         """The LSTM's state before a life: h, c."""
         return [np.zeros((self.layers, n, self.hidden), np.float32)] * 2
 
@@ -92,17 +92,17 @@ class Model:
         feed = {"z": z, "keys": np.asarray(keys, np.float32), "h": h, "c": c}
         return self.dynamics.run(["z_next", "h_next", "c_next"], feed)
 
-    def follow(self, z, keys):
+    def one_step(self, z, keys):
         """One step ahead from every true z (teacher forcing): z (B, T, Z), keys (B, T, K) -> z_next (B, T, Z)"""
-        state, predicted = self.zeros(len(z)), []
+        state, predicted = self.zero_state(len(z)), []
         for t in range(z.shape[1]):
             z_next, *state = self.step(z[:, t], keys[:, t], *state)
             predicted.append(z_next)
         return np.stack(predicted, 1)
 
-    def dream(self, z, keys, frames):
+    def rollout(self, z, keys, frames):
         """Warm up on true z (N, W, Z), then `frames` frames of dream under keys (N, W + frames, K) -> (N, frames, Z)"""
-        state, dreamed, now = self.zeros(len(z)), [], z[:, 0]
+        state, dreamed, now = self.zero_state(len(z)), [], z[:, 0]
         for t in range(z.shape[1] + frames - 1):
             now, *state = self.step(z[:, t] if t < z.shape[1] else now, keys[:, t], *state)
             if t >= z.shape[1] - 1:

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 import data
 import models
-import recorder
+from capture import browser as recorder
 
 
 class Encode:
@@ -67,7 +67,7 @@ def main():
     episodes = max([args.live, *(n + 1 for n in files)])
 
     with data.disk_errors(folder):
-        store = data.Latents.create(folder / "latents", episodes, meta["frames"], model.sizes.z, len(meta["keys"]),
+        store = data.Latents.create(folder / "latents", episodes, meta["frames"], model.config.z, len(meta["keys"]),
                                     meta, np.dtype(args.dtype))
         todo = [n for n in range(episodes) if not store.done[n]]
         print(f"{episodes - len(todo)} of {episodes} episodes are encoded in {folder / 'latents'}; {device}")

@@ -22,9 +22,10 @@ import numpy as np
 from tqdm import tqdm
 
 import data
-import policies
-import report
-from data import WARM_UP
+import metrics
+from capture import policies
+import plots
+from data import CONTEXT
 from dream import Model
 
 HERE = Path(__file__).parent
@@ -138,8 +139,8 @@ def measure_ceiling(model, arrays, z, probes, median):
     frames = arrays["frames"].reshape(-1, *arrays["frames"].shape[2:])
     rebuilt = model.decode(z.reshape(len(frames), -1))
     moving = np.abs(frames - median).max(-1) > MOVING
-    figures = {"psnr_db": report.psnr(rebuilt, frames), "psnr_moving_db": report.psnr(rebuilt[moving], frames[moving]),
-               "ssim": report.ssim(rebuilt[::5], frames[::5])}
+    figures = {"psnr_db": metrics.psnr(rebuilt, frames), "psnr_moving_db": metrics.psnr(rebuilt[moving], frames[moving]),
+               "ssim": metrics.ssim(rebuilt[::5], frames[::5])}
     if probes:
         figures["probe_degrees"] = float(np.mean([degrees_off(probes(e)(z[e]), arrays["pose"][e, ..., 2])
                                                   for e in range(len(z))]))
@@ -149,7 +150,7 @@ def measure_ceiling(model, arrays, z, probes, median):
 def measure_one_step(model, arrays, z):
     """Skill one step ahead: 1 - MSE / MSE of persistence in z, each feature scaled to unit variance; and without the
     steps into a new life."""
-    error, still = model.follow(z, arrays["keys"])[:, :-1] - z[:, 1:], z[:, :-1] - z[:, 1:]
+    error, still = model.one_step(z, arrays["keys"])[:, :-1] - z[:, 1:], z[:, :-1] - z[:, 1:]
     error, still = (np.square(x / z.reshape(-1, z.shape[-1]).std(0)).mean(-1) for x in (error, still))
     alive = ~arrays["restart"][:, 1:]
     return {"skill": float(1 - error.mean() / still.mean()),
@@ -162,20 +163,20 @@ def measure_rollouts(model, arrays, z, probes, median, chance):
     The error is that of the pictures, summed from the start. A dream is as long as the last of SECONDS, or as the
     episodes allow. Control: what is lost when the true keys are replaced by random ones."""
     frames, keys, frame_s = arrays["frames"], arrays["keys"], model.frame_s
-    length = min(round(SECONDS[-1] / frame_s), z.shape[1] - WARM_UP)
+    length = min(round(SECONDS[-1] / frame_s), z.shape[1] - CONTEXT)
     ends = {s: round(s / frame_s) for s in SECONDS if 1 <= round(s / frame_s) <= length}  # seconds: frames
     if not ends:
-        raise SystemExit(f"episodes of {z.shape[1]} frames are too short: {WARM_UP} true ones come before a dream of "
+        raise SystemExit(f"episodes of {z.shape[1]} frames are too short: {CONTEXT} true ones come before a dream of "
                          f"at least {SECONDS[0]} s, a frame is {frame_s} s")
     squared = {name: [] for name in ("dream", "persistence", "ceiling", "other keys")}
     masked, poses, strip, clip = {name: [] for name in squared}, {"dream": [], "persistence": [], "true z": []}, [], []
-    for start in range(0, z.shape[1] - WARM_UP - length + 1, 32):
-        warm, span = slice(start, start + WARM_UP), slice(start + WARM_UP, start + WARM_UP + length)
+    for start in range(0, z.shape[1] - CONTEXT - length + 1, 32):
+        warm, span = slice(start, start + CONTEXT), slice(start + CONTEXT, start + CONTEXT + length)
         played = keys[:, start:span.stop]
         other = played.copy()
         for row in other:
-            row[WARM_UP - 1:] = policies.random_keys(length + 1, keys.shape[2], chance)
-        dream, lost = (model.dream(z[:, warm], k, length) for k in (played, other))
+            row[CONTEXT - 1:] = policies.random_keys(length + 1, keys.shape[2], chance)
+        dream, lost = (model.rollout(z[:, warm], k, length) for k in (played, other))
         for b in range(len(z)):
             truth, last = frames[b, span].astype(np.float32), frames[b, span.start - 1]
             mask = np.abs(truth - median).max(-1) > MOVING
@@ -222,8 +223,8 @@ def measure_choices(model, arrays, z, probes):
     reads (z where there are none), less their mean over the combinations: what is left is what the keys did. The matrix
     has the effect of each dreamed combination (row) against each real one (column)."""
     count = len(policies.combinations(arrays["keys"].shape[2]))
-    seen, length = policies.SEEN, z.shape[1]
-    dream = model.dream(z[:, :seen], arrays["keys"], length - seen)                   # (M C, frames, Z)
+    seen, length = policies.FORK, z.shape[1]
+    dream = model.rollout(z[:, :seen], arrays["keys"], length - seen)                   # (M C, frames, Z)
     after = min(max(round(0.5 / model.frame_s), 1), length - seen)
 
     def by_moment(x):
@@ -308,11 +309,11 @@ def measure_falls(model, kinds, z):
     for kind in tqdm([k for k in data.KINDS if k in kinds], desc="lives", unit="kind"):
         arrays = kinds[kind]
         keys, over = (with_more(arrays, name) for name in ("keys", "over"))
-        warm = z[kind][:, :WARM_UP]
+        warm = z[kind][:, :CONTEXT]
         if "more_frames" in arrays:
-            warm = np.concatenate([warm, model.encode(arrays["more_frames"][:, :WARM_UP])])
-        dreamed = detector(model.dream(warm, keys, keys.shape[1] - WARM_UP))
-        pair = {"real": over[:, WARM_UP:], "dreamed": dreamed}
+            warm = np.concatenate([warm, model.encode(arrays["more_frames"][:, :CONTEXT])])
+        dreamed = detector(model.rollout(warm, keys, keys.shape[1] - CONTEXT))
+        pair = {"real": over[:, CONTEXT:], "dreamed": dreamed}
         lengths[kind] = tuple(life_lengths(x) for x in pair.values())
         figures[kind] = {name: {"per_1000_frames": 1000 * count_falls(x) / x[:, 1:].size,
                                 "mean_life_frames": float(n.mean()) if len(n) else None}
@@ -323,7 +324,7 @@ def measure_falls(model, kinds, z):
 
 def measure_speed(model, z, frames=300):
     """Milliseconds a dreamed and painted frame, one at a time -> p50, p95."""
-    state, now, times = model.zeros(1), z[:1], []
+    state, now, times = model.zero_state(1), z[:1], []
     keys = np.zeros((1, len(model.meta["keys"])), np.float32)
     for _ in range(frames):
         start = time.perf_counter()
@@ -439,18 +440,18 @@ def draw(out, model, reports, shown):
             gains = figures["kinds"][kind]["rollout"]["gain_db_whole"]
             lines[name] = ((x, shown[name]["curves"][kind]["whole, dream"]) if name in shown else
                            ([float(s) for s in gains], list(gains.values())))
-    report.draw_panels(out / "rollout.png", panels, "game seconds", "gain over persistence, dB")
+    plots.draw_panels(out / "rollout.png", panels, "game seconds", "gain over persistence, dB")
     panels = {f"{kind} keys": {name: one["survival"][kind] for name, one in shown.items()}
               for kind in first["survival"]}
-    report.draw_panels(out / "survival.png", panels, "game seconds", "share of dreams on the manifold", (0, 1.05))
+    plots.draw_panels(out / "survival.png", panels, "game seconds", "share of dreams on the manifold", (0, 1.05))
     bins = {kind: {"real": lives[0] * frame_s, "dreamed": lives[1] * frame_s} for kind, lives in first["lives"].items()}
-    report.draw_histograms(out / "lives.png", bins, "length of a life, game seconds")
+    plots.draw_histograms(out / "lives.png", bins, "length of a life, game seconds")
     if "control" in first:
         names = ["".join(k.replace("Arrow", "")[:1] for k, on in zip(model.meta["keys"], row) if on) or "-"
                  for row in policies.combinations(len(model.meta["keys"]))]
-        report.draw_matrix(out / "control.png", first["control"], names, "real keys", "dreamed keys")
-    report.draw_strip(out / "filmstrip.png", first["strip"], scale=2)
-    report.draw_clip(out / "clip.gif", np.concatenate(first["clip"]), model.meta["frame_ms"])
+        plots.draw_matrix(out / "control.png", first["control"], names, "real keys", "dreamed keys")
+    plots.draw_strip(out / "filmstrip.png", first["strip"], scale=2)
+    plots.draw_clip(out / "clip.gif", np.concatenate(first["clip"]), model.meta["frame_ms"])
 
 
 def rounded(value):
@@ -466,7 +467,7 @@ def read_report(folder, kinds):
 
     Ends the program unless the game fell as often in the episodes they were measured on as in those of `kinds`."""
     reports = data.read_json(folder / "report.json")
-    falls = {kind: count_falls(with_more(kinds[kind], "over")[:, WARM_UP:]) for kind in data.KINDS if kind in kinds}
+    falls = {kind: count_falls(with_more(kinds[kind], "over")[:, CONTEXT:]) for kind in data.KINDS if kind in kinds}
     for name, figures in reports.items():
         if falls != {kind: x["falls"] for kind, x in figures["falls"].items()}:
             raise SystemExit(f"{folder}: {name} was measured on other episodes: name its model folder instead")

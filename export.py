@@ -36,7 +36,7 @@ import torch
 import data
 import extras
 import models
-from data import WARM_UP
+from data import CONTEXT
 
 BEFORE_FALL = 15   # frames that lie at least between a warm start state and the end of its life
 LARGE = 1024       # numbers: smaller arrays are kept as they are
@@ -129,10 +129,10 @@ def start_states(latents, episodes, dynamics, number):
         lives += zip([e] * len(ends), [0, *ends], ends)
     e, begin, _ = next((life for life in lives if latents.restart[life[0], life[1]]), lives[0])
     starts = [{"z": rounded(latents.z[e, begin])}]
-    lives = [life for life in lives if life[2] - life[1] > WARM_UP + BEFORE_FALL]
+    lives = [life for life in lives if life[2] - life[1] > CONTEXT + BEFORE_FALL]
     for i in range(number - 1 if lives else 0):
         e, begin, end = lives[i * len(lives) // (number - 1)]
-        t = begin + WARM_UP + (end - BEFORE_FALL - begin - WARM_UP) * i // (number - 1)
+        t = begin + CONTEXT + (end - BEFORE_FALL - begin - CONTEXT) * i // (number - 1)
         past = latents.z[None, e, :t], latents.keys[None, e, :t]  # from the episode's first frame, as in training
         z, keys = (torch.from_numpy(x.astype(np.float32)) for x in past)
         _, (h, c) = dynamics(z, keys)  # (L, 1, H)
@@ -151,8 +151,8 @@ def open_all(folder):
     if missing := {"game", "keys", "tick_ms", "ticks_per_frame"} - set(facts):
         raise SystemExit(f"no meta.json in {folder}/frames or latents tells {', '.join(sorted(missing))}: "
                          f"run  python collect.py --game {folder.name}  and encode.py again")
-    sizes = {"ae.pt z": autoencoder.sizes.z, "latents z": latents.z.shape[2], "lstm.pt z": dynamics.sizes.z,
-             "latents keys": latents.keys.shape[2], "lstm.pt keys": dynamics.sizes.keys,
+    sizes = {"ae.pt z": autoencoder.config.z, "latents z": latents.z.shape[2], "lstm.pt z": dynamics.config.z,
+             "latents keys": latents.keys.shape[2], "lstm.pt keys": dynamics.config.keys,
              "game keys": len(facts["keys"])}
     *z, a, b, c = sizes.values()
     if len(set(z)) > 1 or not a == b == c:
@@ -180,7 +180,7 @@ def main():
     training, held_out = latents.split()
     if not len(held_out):
         print(f"no held-out episode (every {data.HELD_OUT}th is one): start states come from training")
-    s = dynamics.sizes
+    s = dynamics.config
 
     def inputs(n):
         """Every input for n pictures: noise, true latents, all keys in turn, some state."""

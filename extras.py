@@ -12,8 +12,8 @@ import torch
 from PIL import Image
 
 import data
-import policies
-from data import WARM_UP
+from capture import policies
+from data import CONTEXT
 
 HERE = Path(__file__).parent
 GAITS = 3            # of the best that are known
@@ -63,7 +63,7 @@ def readout(frames_folder, latents, dynamics, most=150):
     bias = middle - mean @ weights
     left = y[:, 0] - bias[0] - x @ weights[:, 0]
     metres, ended = ([float(f"{w:.4g}") for w in (bias[n], *weights[:, n])] for n in (0, 1))
-    return {"layers": dynamics.sizes.layers, "metres": metres, "over": ended,
+    return {"layers": dynamics.config.layers, "metres": metres, "over": ended,
             "metres_r2": round(float(1 - left.var() / y[:, 0].var()), 3)}
 
 
@@ -74,11 +74,11 @@ def clips(folders, autoencoder, dynamics):
     made = []
     for kind, arrays in data.load_held_out(folder).items() if folder else ():
         frames, keys = arrays["frames"][0], arrays["keys"][0]
-        if kind == "choices" or len(frames) < WARM_UP + 2:
+        if kind == "choices" or len(frames) < CONTEXT + 2:
             continue
-        z = autoencoder.encoder(torch.from_numpy(frames[:WARM_UP + 1]))
-        _, (h, c) = dynamics(z[None, :-1], torch.from_numpy(keys[None, :WARM_UP].astype(np.float32)))
-        shown = frames[WARM_UP:WARM_UP + CLIP]
+        z = autoencoder.encoder(torch.from_numpy(frames[:CONTEXT + 1]))
+        _, (h, c) = dynamics(z[None, :-1], torch.from_numpy(keys[None, :CONTEXT].astype(np.float32)))
+        shown = frames[CONTEXT:CONTEXT + CLIP]
         sheet = np.zeros((-(-len(shown) // COLUMNS) * COLUMNS, *shown.shape[1:]), np.uint8)
         sheet[:len(shown)] = shown
         size = shown.shape[1]
@@ -86,7 +86,7 @@ def clips(folders, autoencoder, dynamics):
         file = io.BytesIO()
         Image.fromarray(sheet).save(file, "WEBP", quality=85, method=6)
         start = {"z": z[-1], "h": h[:, 0], "c": c[:, 0]}
-        made.append({"kind": kind, "frames": len(shown), "keys": policies.to_text(keys[WARM_UP:WARM_UP + CLIP]),
+        made.append({"kind": kind, "frames": len(shown), "keys": policies.to_text(keys[CONTEXT:CONTEXT + CLIP]),
                      "start": {name: x.double().numpy().round(6).tolist() for name, x in start.items()},
                      "picture": "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()})
     return made

@@ -14,19 +14,19 @@ from torch import nn
 
 
 @dataclass
-class AutoencoderSizes:
+class AutoencoderConfig:
     """What makes an Autoencoder. `dropout` acts in the narrow linear layers, `noise` multiplies z while training,
     `bodies` is the number of angles that a helper reads from z while training (0: no helper), `widths` are those of the
     decoder's three maps between the 576 and the picture."""
     z: int = 16
     dropout: float = 0.2
     noise: float = 0.05
-    bodies: int = 0
+    pose_angles: int = 0
     widths: tuple = (64, 32, 16)
 
 
 @dataclass
-class DynamicsSizes:
+class DynamicsConfig:
     """What makes a Dynamics. `widths` are those of the layers between the LSTM and the next z."""
     z: int = 16
     keys: int = 4
@@ -155,17 +155,17 @@ class Autoencoder(nn.Module):
 
     def __init__(self, sizes=None):
         super().__init__()
-        self.sizes = sizes or AutoencoderSizes()
-        self.encoder = Encoder(self.sizes)
-        self.decoder = Decoder(self.sizes)
-        if self.sizes.bodies:
-            self.helper = nn.Linear(self.sizes.z, 2 * self.sizes.bodies)
+        self.config = sizes or AutoencoderConfig()
+        self.encoder = Encoder(self.config)
+        self.decoder = Decoder(self.config)
+        if self.config.pose_angles:
+            self.pose_head = nn.Linear(self.config.z, 2 * self.config.pose_angles)
         start_weights(self)
 
     def forward(self, frames):
         """frames uint8 (N, 96, 96, 3) -> z (N, Z), pictures (N, 3, 96, 96) in 0..1."""
         z = self.encoder(frames)
-        noisy = z * (1 + self.sizes.noise * torch.randn_like(z)) if self.training else z
+        noisy = z * (1 + self.config.noise * torch.randn_like(z)) if self.training else z
         return z, self.decoder(noisy)
 
     @torch.no_grad()
@@ -174,7 +174,7 @@ class Autoencoder(nn.Module):
         last, inverse = self.encoder.head[-1], torch.linalg.inv(matrix)
         last.weight.copy_(matrix.T @ last.weight)
         last.bias.copy_(last.bias @ matrix + shift)
-        for reader in [self.decoder.head[0], *([self.helper] if self.sizes.bodies else [])]:
+        for reader in [self.decoder.head[0], *([self.pose_head] if self.config.pose_angles else [])]:
             reader.weight.copy_(reader.weight @ inverse.T)
             reader.bias -= reader.weight @ shift
 
@@ -187,7 +187,7 @@ class Dynamics(nn.Module):
 
     def __init__(self, sizes=None):
         super().__init__()
-        self.sizes = s = sizes or DynamicsSizes()
+        self.config = s = sizes or DynamicsConfig()
         self.lstm = nn.LSTM(s.z + s.keys, s.hidden, s.layers, dropout=s.dropout, batch_first=True)
         widths = [s.hidden, *s.widths]
         hidden = [m for a, b in zip(widths, widths[1:]) for m in (nn.Linear(a, b), Mish(), nn.Dropout(s.dropout))]
@@ -261,7 +261,7 @@ def load_resume(path, model, optimizer, schedule):
         return None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        if state["sizes"] != asdict(model.sizes):
+        if state["config"] != asdict(model.config):
             raise ValueError(f"it was made with {state['sizes']}")
         model.load_state_dict(state["weights"])
         optimizer.load_state_dict(state["optimizer"])
@@ -277,7 +277,7 @@ def save(path, model, **rest):
     """Write a checkpoint aside, then rename: weights, sizes and whatever else a resume needs."""
     part = path.with_name(path.name + ".part")
     with open(part, "wb") as file:  # a full disk is an OSError here, and an obscure RuntimeError by name
-        torch.save({"sizes": asdict(model.sizes), "weights": model.state_dict(), **rest}, file)
+        torch.save({"config": asdict(model.config), "weights": model.state_dict(), **rest}, file)
     part.replace(path)
 
 
@@ -286,13 +286,13 @@ def load(path, kind, device="cpu"):
 
     kind: Autoencoder or Dynamics. Ends the program with one line if the file is missing, damaged or of another shape.
     """
-    sizes = {Autoencoder: AutoencoderSizes, Dynamics: DynamicsSizes}[kind]
+    sizes = {Autoencoder: AutoencoderConfig, Dynamics: DynamicsConfig}[kind]
     maker = {Autoencoder: "train_ae.py", Dynamics: "train_lstm.py"}[kind]
     if not path.exists():
         raise SystemExit(f"no trained model at {path}: run  python {maker}  first")
     try:
         checkpoint = torch.load(path, map_location=device, weights_only=True)
-        model = kind(sizes(**checkpoint["sizes"]))
+        model = kind(sizes(**checkpoint["config"]))
         model.load_state_dict(checkpoint["weights"])
     except Exception as error:  # torch raises half a dozen kinds for a damaged or foreign file
         raise SystemExit(f"{path} is not a checkpoint of {maker} ({type(error).__name__}: "

@@ -15,9 +15,10 @@ import numpy as np
 import torch
 
 import data
+import metrics
 import losses
 import models
-import report
+import plots
 from muon import make_optimizer
 
 
@@ -31,7 +32,7 @@ def measure(model, frames, device, autocast):
                 z = model.encoder(torch.from_numpy(chunk).to(device))
                 part[:] = model.decoder.paint(z)[..., :3].cpu().numpy()
     model.train()
-    decibels = report.psnr(rebuilt, frames)
+    decibels = metrics.psnr(rebuilt, frames)
     return decibels, 10 ** (-decibels / 10) * losses.PIXELS, rebuilt
 
 
@@ -69,7 +70,7 @@ def train_step(model, frames, angles, run, weights, still, autocast):
     if weights["interpretability"]:
         loss = loss + weights["interpretability"] * losses.interpretability_loss(z.unflatten(0, (-1, run)))
     if weights["pose"]:
-        loss = loss + weights["pose"] * losses.pose_loss(model.helper(z), angles)
+        loss = loss + weights["pose"] * losses.pose_loss(model.pose_head(z), angles)
     return loss, pixel
 
 
@@ -131,17 +132,17 @@ def main():
     count = len(train) * frames.shape[1]
     shuffled = np.random.default_rng(args.seed)
 
-    sizes = models.AutoencoderSizes(dropout=args.dropout, noise=args.noise,
-                                    bodies=angles.shape[-1] if args.pose else 0, widths=tuple(args.widths))
+    sizes = models.AutoencoderConfig(dropout=args.dropout, noise=args.noise,
+                                    pose_angles=angles.shape[-1] if args.pose else 0, widths=tuple(args.widths))
     model = models.Autoencoder(sizes).to(device)
     optimizer = make_optimizer(model, args.lr, args.muon)
     schedule = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, args.restart_epochs)
     begun = None
     if args.start:
         begun = models.load(Path(args.start), models.Autoencoder, device)[0]
-        if begun.sizes.widths != sizes.widths:
+        if begun.config.widths != sizes.widths:
             raise SystemExit(f"{args.start} cannot be begun with, it has --widths "
-                             + " ".join(map(str, begun.sizes.widths)))
+                             + " ".join(map(str, begun.config.widths)))
         for ours, theirs in ((model.encoder, begun.encoder), (model.decoder, begun.decoder)):
             ours.load_state_dict(theirs.state_dict())
     model.encoder.requires_grad_(not args.decoder_alone)
@@ -151,9 +152,9 @@ def main():
         shuffled.bit_generator.state = state["shuffled"]
     print(f"{device}, {models.parameters(model):,} parameters, {count:,} frames to train on, "
           f"{held_out.shape[0] * held_out.shape[1]:,} held out; epoch {first} of {args.epochs}")
-    mean = report.psnr(np.broadcast_to(held_out.mean((0, 1), keepdims=True), held_out.shape), held_out)
+    mean = metrics.psnr(np.broadcast_to(held_out.mean((0, 1), keepdims=True), held_out.shape), held_out)
 
-    clock = report.Clock(args.epochs, first)
+    clock = plots.Clock(args.epochs, first)
     for epoch in range(first, args.epochs):
         late = epoch >= args.pixel_epochs
         weights = {"moving": args.moving, "pose": args.pose, "edge": late * args.edge,
@@ -177,11 +178,11 @@ def main():
               f"PSNR {psnr:5.2f} dB (mean picture {mean:5.2f}) | "
               + clock.words(epoch + 1, "frames", steps * args.batch), flush=True)
         with data.disk_errors(folder):
-            report.log(folder / "ae_log.jsonl", {"epoch": epoch + 1, "train": train_loss, "held_out": held_loss,
+            plots.log(folder / "ae_log.jsonl", {"epoch": epoch + 1, "train": train_loss, "held_out": held_loss,
                                                  "psnr": psnr, "lr": optimizer.param_groups[0]["lr"]})
-            report.draw_curves(folder / "ae_log.jsonl", folder / "ae_curves.png", ("train", "held_out"))
+            plots.draw_curves(folder / "ae_log.jsonl", folder / "ae_curves.png", ("train", "held_out"))
             shown = np.linspace(0, held_out.shape[1] - 1, 12).astype(int)
-            report.draw_strip(folder / "ae_frames.png", [x for e in range(min(2, len(held_out)))
+            plots.draw_strip(folder / "ae_frames.png", [x for e in range(min(2, len(held_out)))
                                                          for x in (held_out[e, shown], rebuilt[e, shown])], scale=2)
             if psnr > best:
                 best = psnr

@@ -22,8 +22,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 import data
 import losses
 import models
-import report
-from data import WARM_UP
+import plots
+from data import CONTEXT
 from muon import make_optimizer
 
 HORIZONS = (1, 5, 10, 25)  # frames of dream that the report sums the error over; the last tells which epoch is kept
@@ -42,23 +42,23 @@ def measure(model, z, keys, restart):
         alive = ~restart[:, 1:]
         figures = {"skill": 1 - float(error.mean() / still.mean()),
                    "skill_alive": 1 - float(error[alive].mean() / still[alive].mean())}
-        starts = range(0, z.shape[1] - WARM_UP - max(HORIZONS), 32)
-        dream = torch.cat([dream_from(model, z, keys, t + WARM_UP, max(HORIZONS)) for t in starts])
-        truth = torch.cat([z[:, t + WARM_UP:t + WARM_UP + max(HORIZONS)] for t in starts])
-        last = torch.cat([z[:, t + WARM_UP - 1:t + WARM_UP] for t in starts])
+        starts = range(0, z.shape[1] - CONTEXT - max(HORIZONS), 32)
+        dream = torch.cat([dream_from(model, z, keys, t + CONTEXT, max(HORIZONS)) for t in starts])
+        truth = torch.cat([z[:, t + CONTEXT:t + CONTEXT + max(HORIZONS)] for t in starts])
+        last = torch.cat([z[:, t + CONTEXT - 1:t + CONTEXT] for t in starts])
         for n in HORIZONS:
             error, still = (dream - truth)[:, :n].square(), (last - truth)[:, :n].square()
             figures[f"rollout_{n}"] = float(error.mean() / still.mean())
         half = z.shape[1] // 2
-        long = dream_from(model, z, keys, WARM_UP, z.shape[1] - WARM_UP)[:, half - WARM_UP:]
+        long = dream_from(model, z, keys, CONTEXT, z.shape[1] - CONTEXT)[:, half - CONTEXT:]
         figures["spread"] = float((long.flatten(0, 1).std(0) / z[:, half:].flatten(0, 1).std(0)).mean())
     model.train()
     return figures
 
 
 def dream_from(model, z, keys, start, steps):
-    """The dream of frames start ... start + steps - 1 after WARM_UP true frames before them -> (B, steps, Z)."""
-    t = start - WARM_UP
+    """The dream of frames start ... start + steps - 1 after CONTEXT true frames before them -> (B, steps, Z)."""
+    t = start - CONTEXT
     warm, state = model(z[:, t:start], keys[:, t:start])
     rest, _ = model.rollout(warm[:, -1], keys[:, start:start + steps - 1], state)
     return torch.cat([warm[:, -1:], rest], dim=1)
@@ -68,11 +68,11 @@ def paint_dream(path, model, decoder, z, keys, frames=12, every=2):
     """A filmstrip: decoded true latents over the dream from the same keys, `every` frames, of two episodes."""
     model.eval()
     with torch.no_grad():
-        dream = dream_from(model, z[:2], keys[:2], WARM_UP, frames * every)[:, ::every]
-        truth = z[:2, WARM_UP:WARM_UP + frames * every:every]
+        dream = dream_from(model, z[:2], keys[:2], CONTEXT, frames * every)[:, ::every]
+        truth = z[:2, CONTEXT:CONTEXT + frames * every:every]
         rows = [decoder.paint(x)[..., :3].cpu().numpy() for pair in zip(truth, dream) for x in pair]
     model.train()
-    report.draw_strip(path, rows, scale=2)
+    plots.draw_strip(path, rows, scale=2)
 
 
 def train_step(model, z, keys, args, scale, rollout):
@@ -143,9 +143,9 @@ def main():
     train, held_out = store.split()
     if args.rollout < 0 or args.rollout == 1:
         raise SystemExit("--rollout must be 0, or 2 and more frames")
-    if store.z.shape[1] <= WARM_UP + max(HORIZONS):
+    if store.z.shape[1] <= CONTEXT + max(HORIZONS):
         raise SystemExit(f"episodes of {store.z.shape[1]} frames are too short: at least "
-                         f"{WARM_UP + max(HORIZONS) + 1} are needed")
+                         f"{CONTEXT + max(HORIZONS) + 1} are needed")
     window = args.window or store.z.shape[1]
     if window < 2 or store.z.shape[1] % window:
         raise SystemExit(f"--window {window} is no divisor of the {store.z.shape[1]} frames of an episode")
@@ -166,7 +166,7 @@ def main():
     fits = store.z.nbytes < data.memory_bytes() / 4
     everything = load(train) if fits else None
 
-    sizes = models.DynamicsSizes(store.z.shape[2], store.keys.shape[2], args.hidden, dropout=args.dropout,
+    sizes = models.DynamicsConfig(store.z.shape[2], store.keys.shape[2], args.hidden, dropout=args.dropout,
                                  widths=tuple(args.widths))
     model = models.Dynamics(sizes).to(device)
     sample = np.sort(np.random.default_rng(0).permutation(train)[:2000])
@@ -175,7 +175,7 @@ def main():
     model.dz_std.copy_(torch.from_numpy(dz.std(0) + 1e-6))
     if args.start:
         begun = models.load(Path(args.start), models.Dynamics, device)[0]
-        theirs, ours = asdict(begun.sizes) | {"dropout": args.dropout}, asdict(sizes)
+        theirs, ours = asdict(begun.config) | {"dropout": args.dropout}, asdict(sizes)
         if other := [f"{name} {theirs[name]}, not {ours[name]}" for name in ours if theirs[name] != ours[name]]:
             raise SystemExit(f"{args.start} cannot be begun with, it has {'; '.join(other)}")
         model.load_state_dict(begun.state_dict())
@@ -196,7 +196,7 @@ def main():
           f"{len(held_out) * store.z.shape[1]:,} held out; epoch {first} of {args.epochs}")
 
     steps = max(len(train) // args.batch, 1)
-    clock = report.Clock(args.epochs, first)
+    clock = plots.Clock(args.epochs, first)
     for epoch in range(first, args.epochs):
         total = 0.0
         order = shuffled.permutation(len(train))
@@ -221,8 +221,8 @@ def main():
               "dream over persistence " + ", ".join(f"{n} frames {figures[f'rollout_{n}']:5.3f}" for n in HORIZONS)
               + f" | spread {figures['spread']:4.2f} | {clock.words(epoch + 1, 'frames', frames)}", flush=True)
         with data.disk_errors(folder):
-            report.log(folder / "lstm_log.jsonl", {"epoch": epoch + 1, "train": train_loss, **figures})
-            report.draw_curves(folder / "lstm_log.jsonl", folder / "lstm_curves.png",
+            plots.log(folder / "lstm_log.jsonl", {"epoch": epoch + 1, "train": train_loss, **figures})
+            plots.draw_curves(folder / "lstm_log.jsonl", folder / "lstm_curves.png",
                                ["train", *(f"rollout_{n}" for n in HORIZONS)])
             paint_dream(folder / "lstm_dream.png", shown, autoencoder.decoder, *measured_on[:2])
             if score < best:

@@ -72,7 +72,7 @@ def read_dynamics(path, sizes):
 @torch.no_grad()
 def check(folder, autoencoder, dynamics):
     """End the program unless the networks do what the graphs do."""
-    s, chance = dynamics.sizes, np.random.default_rng(0)
+    s, chance = dynamics.config, np.random.default_rng(0)
     frames = chance.integers(0, 256, (2, data.SIZE, data.SIZE, 3), np.uint8)
     z, keys = chance.normal(size=(2, s.z)).astype(np.float32), chance.integers(0, 2, (2, s.keys)).astype(np.float32)
     h, c = chance.normal(0, 0.3, (2, s.layers, 2, s.hidden)).astype(np.float32)
@@ -108,11 +108,11 @@ def main():
     z = len(meta["z_low"])
     found = {name: read_weights(args.model / f"{name}.onnx")[0] for name in ("encoder", "decoder")}
     widths = tuple(len(named(found["decoder"], f"rest.{n}.weight")) for n in (1, 3, 5))
-    autoencoder = models.Autoencoder(models.AutoencoderSizes(z=z, widths=widths)).eval()
+    autoencoder = models.Autoencoder(models.AutoencoderConfig(z=z, widths=widths)).eval()
     for name, module in (("encoder", autoencoder.encoder), ("decoder", autoencoder.decoder)):
         fill(module, found[name])
     h = next(i for i in onnx.load(args.model / "dynamics.onnx").graph.input if i.name == "h").type.tensor_type.shape.dim
-    sizes = models.DynamicsSizes(z=z, keys=len(meta["keys"]), layers=h[0].dim_value, hidden=h[2].dim_value)
+    sizes = models.DynamicsConfig(z=z, keys=len(meta["keys"]), layers=h[0].dim_value, hidden=h[2].dim_value)
     dynamics = read_dynamics(args.model / "dynamics.onnx", sizes)
     check(args.model, autoencoder, dynamics)
     with data.disk_errors(out):

@@ -276,7 +276,7 @@ def test_clip_is_compared_with_the_dream(page, tmp_path):
 
 
 def test_comparison_is_true(tmp_path):
-    import panels
+    from ui import panels
     model = dream.Model(ROOT / "docs/model/runner")
     frames, keys = panels.load_kind("runner", "gait")
     truth, dreamed, difference = panels.compare(model, frames[1], keys[1], 5)
@@ -314,7 +314,7 @@ def spoil(kind, path):
 def test_bad_episodes_get_a_clear_message(kind, words, tmp_path):
     import gradio
 
-    import panels
+    from ui import panels
     spoil(kind, tmp_path / "episode.npz")
     with pytest.raises(gradio.Error) as stop:
         panels.compare(dream.Model(ROOT / "docs/model/runner"), *panels.open_upload(tmp_path / "episode.npz"), 0)

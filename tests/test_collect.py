@@ -17,8 +17,8 @@ from conftest import ROOT, collect, run
 from PIL import Image
 
 import data
-import policies
-import recorder
+from capture import policies
+from capture import browser as recorder
 
 EPISODES, FRAMES = 6, 80
 SIZES = ["--policy", "random", "--episodes", EPISODES, "--frames", FRAMES, "--seed", 3]

@@ -16,7 +16,7 @@ from PIL import Image
 
 import export
 import models
-import policies
+from capture import policies
 
 SHAPES = {"frames": ["N", 96, 96, 3], "rgba": ["N", 96, 96, 4],
           "z": ["N", 16], "z_next": ["N", 16], "keys": ["N", 4],
@@ -143,7 +143,7 @@ def test_what_is_missing_is_told_in_one_line(toy_data, tmp_path, lacking):
 
 def test_networks_that_do_not_fit_together_are_refused(toy_data, tmp_path):
     shutil.copytree(toy_data / "runner", tmp_path / "runner", ignore=shutil.ignore_patterns("model"))
-    models.save(tmp_path / "runner" / "lstm.pt", models.Dynamics(models.DynamicsSizes(z=8)))
+    models.save(tmp_path / "runner" / "lstm.pt", models.Dynamics(models.DynamicsConfig(z=8)))
     result = run("export.py", "--data", tmp_path)
     assert result.returncode == 1 and len(result.stderr.splitlines()) == 1 and "does not fit" in result.stderr
 
@@ -167,7 +167,7 @@ def check_unpacked(folder, original, to):
     assert result.returncode == 0, result.stderr
     for name, kind in (("ae.pt", models.Autoencoder), ("lstm.pt", models.Dynamics)):
         (ours, _), (theirs, _) = (models.load(root / "runner" / name, kind) for root in (to, original))
-        assert ours.sizes.widths == theirs.sizes.widths
+        assert ours.config.widths == theirs.config.widths
         ours, theirs = ours.state_dict(), theirs.state_dict()
         assert set(ours) == set(theirs)
         for weight, exact in theirs.items():
@@ -179,12 +179,12 @@ def test_networks_of_other_widths_are_exported_and_come_back(toy_data, tmp_path)
     other, back = tmp_path / "other", tmp_path / "back"
     shutil.copytree(toy_data / "runner", other / "runner", ignore=shutil.ignore_patterns("model"))
     torch.manual_seed(0)
-    autoencoder = models.Autoencoder(models.AutoencoderSizes(widths=(24, 40, 12)))
+    autoencoder = models.Autoencoder(models.AutoencoderConfig(widths=(24, 40, 12)))
     for name, weight in autoencoder.named_parameters():
         if name.endswith("bias"):  # those that are all 0 are not kept
             torch.nn.init.normal_(weight, std=0.1)
     models.save(other / "runner" / "ae.pt", autoencoder)
-    models.save(other / "runner" / "lstm.pt", models.Dynamics(models.DynamicsSizes(hidden=48, widths=(80, 40))))
+    models.save(other / "runner" / "lstm.pt", models.Dynamics(models.DynamicsConfig(hidden=48, widths=(80, 40))))
     assert run("export.py", "--data", other).returncode == 0
     assert session(other / "runner" / "model", "dynamics").get_inputs()[2].shape == [3, "N", 48]
     check_unpacked(other / "runner" / "model", other, back)

@@ -13,7 +13,7 @@ import pytest
 from conftest import ROOT
 from PIL import Image
 
-import policies
+from capture import policies
 
 # Notes of every step which keys went in and which z came out, from the start state on.
 WATCH = """() => {

@@ -11,7 +11,7 @@ from conftest import ROOT, run
 
 import data
 import models
-import policies
+from capture import policies
 
 GAITS = policies.load_gaits(ROOT / "games/qwop_gaits.json")
 
@@ -98,7 +98,7 @@ def test_held_keys_are_none_all_and_each_alone_first():
 def test_choices_share_their_past_and_hold_every_combination():
     plays = [policy("choices", frames=21)(n) for n in range(32)]
     for moment in (plays[:16], plays[16:]):
-        (past, skip), seen = moment[0], moment[0][1] + policies.SEEN - 1
+        (past, skip), seen = moment[0], moment[0][1] + policies.FORK - 1
         assert all(s == skip and (keys[:seen] == past[:seen]).all() for keys, s in moment)
         held = [keys[seen:] for keys, _ in moment]
         assert all(len(keys) == 11 and (keys == keys[0]).all() for keys in held)

@@ -25,9 +25,9 @@ from PIL import Image
 from test_collect import complaint, episodes, family, left_over
 
 import data
-import policies
-import recorder
-import report
+import metrics
+from capture import policies
+from capture import browser as recorder
 
 STANDIN = ROOT / "tests" / "standin" / "Athletics.html"
 GAME = ["--game", "qwop", "--url", STANDIN]
@@ -175,8 +175,8 @@ def test_frames_show_the_scene(recorded, chromium, drive, supersample, least):
     moved = 0
     for t, picture in zip(shots, drive(keys, 3, shots).pictures):
         truth = area_mean(picture)
-        right, *near = (report.psnr(frames[at], truth) for at in (t, t - 1, t + 1))
-        wrong = [report.psnr(frame, truth) for frame in
+        right, *near = (metrics.psnr(frames[at], truth) for at in (t, t - 1, t + 1))
+        wrong = [metrics.psnr(frame, truth) for frame in
                  (frames[t, ::-1], frames[t, :, ::-1], frames[t, :, :, ::-1])]
         assert right > least and right > max(near) - 1 and max(wrong) < 20
         moved += right > max(near) + 2

@@ -3,7 +3,7 @@ import physics
 import pytest
 from conftest import ROOT
 
-import recorder
+from capture import browser as recorder
 
 # Plays 600 ticks of semi-random keys, getting up 30 ticks after each fall -> every pose, 600 x 36 numbers.
 PLAY = """

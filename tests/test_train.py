@@ -15,11 +15,11 @@ from PIL import Image
 from torch import nn
 
 import data
+import metrics
 import evaluate
 import losses
 import models
-import policies
-import report
+from capture import policies
 import train_ae
 import train_lstm
 from muon import Muon, orthogonal
@@ -34,7 +34,7 @@ def test_parameters_are_the_originals():
 
 
 def test_decoder_equals_plain_transposed_convolutions():
-    decoder, z = models.Decoder(models.AutoencoderSizes()).eval(), torch.randn(3, 16)
+    decoder, z = models.Decoder(models.AutoencoderConfig()).eval(), torch.randn(3, 16)
     plain = decoder.rest(decoder.first(decoder.head(z)[:, :, None, None]))
     assert plain.shape == (3, 3, 96, 96)
     torch.testing.assert_close(decoder(z), plain)
@@ -128,18 +128,18 @@ def test_noise_and_dropout_act_in_training_only():
 
 
 def test_stored_features_have_std_1_or_are_those_of_the_start_and_paint_the_same():
-    model = models.Autoencoder(models.AutoencoderSizes(bodies=12)).eval()
+    model = models.Autoencoder(models.AutoencoderConfig(pose_angles=12)).eval()
     begun = deepcopy(model)
     begun.rename(torch.randn(16, 16) + 8 * torch.eye(16), torch.randn(16))
     frames = torch.randint(0, 256, (99, 96, 96, 3), dtype=torch.uint8)
     with torch.no_grad():
         z, pictures = model(frames)
-        read, wanted = model.helper(z), begun(frames)[0]
+        read, wanted = model.pose_head(z), begun(frames)[0]
         mapped, standard = train_ae.finished(model, frames, begun), train_ae.finished(model, frames)
         for stored in (mapped, standard):
             again, same = stored(frames)
             torch.testing.assert_close(same, pictures, atol=1e-4, rtol=0)
-            torch.testing.assert_close(stored.helper(again), read, atol=1e-3, rtol=1e-3)
+            torch.testing.assert_close(stored.pose_head(again), read, atol=1e-3, rtol=1e-3)
         torch.testing.assert_close(mapped(frames)[0], wanted, atol=1e-3, rtol=1e-3)
         again = standard(frames)[0]
         torch.testing.assert_close(again.mean(0), torch.zeros(16), atol=1e-3, rtol=0)
@@ -175,9 +175,9 @@ def test_interpretability_loss_counts_features_that_change():
 
 def test_psnr_and_ssim():
     a = np.random.default_rng(0).integers(0, 246, (2, 96, 96, 3), np.uint8)
-    assert report.psnr(a + 10, a) == pytest.approx(20 * np.log10(255 / 10))
-    assert report.ssim(a, a) == pytest.approx(1)
-    assert report.ssim(a[::-1], a) < 0.1
+    assert metrics.psnr(a + 10, a) == pytest.approx(20 * np.log10(255 / 10))
+    assert metrics.ssim(a, a) == pytest.approx(1)
+    assert metrics.ssim(a[::-1], a) < 0.1
 
 
 # ------------------------------------------------------------------------------------------------------- the chain
@@ -374,10 +374,10 @@ def test_empty_data_names_the_next_command(tmp_path, script, next_command):
 def test_checkpoint_of_another_shape(chain, tmp_path):
     folder = tmp_path / "runner"
     shutil.copytree(chain[0] / "runner", folder)
-    models.save(folder / "lstm.pt", models.Dynamics(models.DynamicsSizes(z=8)))
+    models.save(folder / "lstm.pt", models.Dynamics(models.DynamicsConfig(z=8)))
     assert "z" in fails("export.py", "--data", tmp_path)
     checkpoint = torch.load(folder / "ae.pt", weights_only=True)
-    torch.save({**checkpoint, "sizes": {**checkpoint["sizes"], "z": 8}}, folder / "ae.pt")
+    torch.save({**checkpoint, "config": {**checkpoint["config"], "z": 8}}, folder / "ae.pt")
     assert "ae.pt is not a checkpoint" in fails("encode.py", "--data", tmp_path, "--frames", 64)
     (folder / "ae.pt").write_bytes(b"not a checkpoint")
     assert "ae.pt is not a checkpoint" in fails("train_lstm.py", "--data", tmp_path)
@@ -411,7 +411,7 @@ def test_training_begins_with_given_weights(chain, tmp_path):
         wanted, got = (models.load(root / f"{name}.pt", kind)[1]["measured"][figure] for root in (begun, folder))
         assert got == pytest.approx(wanted, abs=0.02)
     paddle = tmp_path / "lstm.pt"
-    models.save(paddle, models.Dynamics(models.DynamicsSizes(keys=3)))
+    models.save(paddle, models.Dynamics(models.DynamicsConfig(keys=3)))
     (folder / "lstm_resume.pt").unlink()
     assert "keys 3, not 4" in fails(*TRAIN_LSTM, "--data", tmp_path, "--epochs", 1, "--start", paddle)
     assert "--widths 64 32 16" in fails(*TRAIN_AE, "--data", tmp_path, "--epochs", 1, "--widths", 64, 32, 8,

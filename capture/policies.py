@@ -23,7 +23,7 @@ import data
 PRESS, LET_GO = 0.10, 0.22  # chance per frame that a key goes down or up: each is down 31% of the time
 GRID = 3                    # ticks: a gait's keys change at multiples of this, so that 1 and 3 ticks a frame play alike
 POLICIES = ("mix", "random", "gait", "human", "held", "choices")
-SEEN = 11                   # frames of play before the choices part
+FORK = data.CONTEXT + 1    # frames of play before the combinations of keys part
 
 
 def random_keys(frames, keys, chance):
@@ -122,7 +122,7 @@ class Policy:
         return keys
 
     def choose(self, episode):
-        """The same moment of play, then each combination of keys in turn -> keys (L, K), skip: SEEN frames up to the
+        """The same moment of play, then each combination of keys in turn -> keys (L, K), skip: FORK frames up to the
         moment, the rest of the episode with the combination held."""
         choices = combinations(self.keys)
         moment, n = divmod(episode, len(choices))
@@ -130,7 +130,7 @@ class Policy:
         before = Policy("mix" if self.gaits else "random", self.keys, 200, self.ticks_per_frame, self.seed, self.gaits)
         keys, skip = before(moment)
         skip += int(chance.integers(0, 150))
-        return np.vstack([keys[:skip + SEEN - 1], np.repeat(choices[n:n + 1], self.frames - SEEN + 1, 0)]), skip
+        return np.vstack([keys[:skip + FORK - 1], np.repeat(choices[n:n + 1], self.frames - FORK + 1, 0)]), skip
 
     def run(self, chance, switch):
         """A window of a run: clean up to a random place of it, then with noise -> keys (L, K), skip."""

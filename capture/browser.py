@@ -26,11 +26,11 @@ from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import sync_playwright
 
 import data
-import policies
+from capture import policies
 from data import SIZE
 
 VERSION = "0.1.0"           # of this project, written beside what it records
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent.parent
 TIMEOUT = 60                # seconds for a page to load or an episode to come back
 FLAGS = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
          "--mute-audio", "--disable-background-timer-throttling", "--disable-renderer-backgrounding"]
@@ -248,7 +248,7 @@ class Recorder:
                 context.grant_permissions(["local-network-access"])
         self.page = context.new_page()
         self.page.set_default_timeout(patience * 1000)
-        self.page.add_init_script(path=HERE / "recorder.js")
+        self.page.add_init_script(path=HERE / "capture" / "recorder.js")
         self.page.add_init_script(script=game.before)
         self.open(supersample)
 

@@ -21,7 +21,6 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import data  # noqa: E402
 import losses  # noqa: E402
 import models  # noqa: E402
-import report  # noqa: E402
 from muon import make_optimizer  # noqa: E402
 
 BATCH, SCENERY = 64, 1000  # frames a step; u, the longest period of the camera's place that the decoder is told
@@ -54,7 +53,7 @@ def train(name, model, paint, numbers, args, autocast):
 @torch.no_grad()
 def decibels(decoder, z, frames):
     """PSNR in dB of what is painted from z (N, Z), against frames uint8 (N, 96, 96, 3)."""
-    return report.psnr(decoder.paint(z)[..., :3].numpy(), frames.numpy())
+    return metrics.psnr(decoder.paint(z)[..., :3].numpy(), frames.numpy())
 
 
 def without_each(decoder, z, frames):
@@ -107,13 +106,13 @@ def main():
           f"{decibels(trained.decoder, search(trained.decoder, z, some), some):.2f} dB from the best that is found")
 
     few = frames[known[torch.linspace(0, len(known) - 1, 100).long()]]
-    model = models.Autoencoder(models.AutoencoderSizes(dropout=0, noise=0))
+    model = models.Autoencoder(models.AutoencoderConfig(dropout=0, noise=0))
     train("few", model, lambda chosen: (model(few[chosen])[1], few[chosen]), torch.arange(100), args, autocast)
     with torch.no_grad():
         z = model.encoder(few)
     print(f"few: {decibels(model.decoder, z, few):.2f} dB of the 100 frames that it learned by heart")
 
-    decoder = models.Decoder(models.AutoencoderSizes(z=told.shape[1], dropout=0))
+    decoder = models.Decoder(models.AutoencoderConfig(z=told.shape[1], dropout=0))
     models.start_weights(decoder)
     train("pose", decoder, lambda chosen: (decoder(told[chosen]), frames[chosen]), known, args, autocast)
     print(f"pose: {decibels(decoder, told[new], frames[new]):.2f} dB of held-out frames, painted from {told.shape[1]} "

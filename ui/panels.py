@@ -20,9 +20,9 @@ import pandas
 from PIL import Image, ImageDraw
 
 import data
-from data import WARM_UP
+from data import CONTEXT
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent.parent
 SHOWN = 150                 # frames of a comparison at most
 UPLOAD_MB = 50
 MOST_FRAMES = 10_000        # of an uploaded episode: 280 MB
@@ -69,18 +69,18 @@ def open_upload(path):
 
 
 def compare(model, frames, keys, start):
-    """Dream what an episode shows, from frame `start` on, after WARM_UP true ones -> true and dreamed pictures uint8
+    """Dream what an episode shows, from frame `start` on, after CONTEXT true ones -> true and dreamed pictures uint8
     (T, 96, 96, 3), and the mean difference from the truth in levels of 255, {dreamed, rebuilt, persistence}: (T,)."""
     if keys.shape[1] != len(model.meta["keys"]):
         raise fail(f"the episode has {keys.shape[1]} keys, this dream {len(model.meta['keys'])}: choose another dream")
-    start = int(min(start or 0, len(frames) - WARM_UP - 2))
+    start = int(min(start or 0, len(frames) - CONTEXT - 2))
     if start < 0:
-        raise fail(f"the episode has {len(frames)} frames, at least {WARM_UP + 2} are needed")
-    begin = start + WARM_UP
+        raise fail(f"the episode has {len(frames)} frames, at least {CONTEXT + 2} are needed")
+    begin = start + CONTEXT
     truth = frames[begin:begin + SHOWN]
     z = model.encode(frames[start:begin + len(truth)])
-    dreamed = model.decode(model.dream(z[None, :WARM_UP], keys[None, start:], len(truth))[0])
-    shown = {"dreamed": dreamed, "rebuilt": model.decode(z[WARM_UP:]), "persistence": frames[begin - 1][None]}
+    dreamed = model.decode(model.rollout(z[None, :CONTEXT], keys[None, start:], len(truth))[0])
+    shown = {"dreamed": dreamed, "rebuilt": model.decode(z[CONTEXT:]), "persistence": frames[begin - 1][None]}
     difference = {name: np.abs(pictures.astype(np.int16) - truth).mean((1, 2, 3)) for name, pictures in shown.items()}
     return truth, dreamed, difference
 

@@ -24,7 +24,7 @@ from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
-import recorder  # noqa: E402
+from capture import browser as recorder  # noqa: E402
 
 COUNT = """() => {
     const canvas = document.querySelector("canvas");

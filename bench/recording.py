@@ -22,8 +22,8 @@ from playwright.async_api import async_playwright
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 import collect  # noqa: E402
-import policies  # noqa: E402
-import recorder  # noqa: E402
+from capture import policies  # noqa: E402
+from capture import browser as recorder  # noqa: E402
 
 TICK = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0
 SAMPLE = 2  # seconds between two looks at the memory: a look costs a few milliseconds of each process

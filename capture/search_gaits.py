@@ -19,8 +19,8 @@ from playwright.sync_api import sync_playwright
 from tqdm import tqdm
 
 import data
-import policies
-import recorder
+from capture import policies
+from capture import browser as recorder
 
 TICKS = policies.GRID       # a frame: keys change at its borders
 BATCH = 8                   # patterns that a browser plays in one go

@@ -28,7 +28,7 @@ from playwright.sync_api import sync_playwright
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 import models  # noqa: E402
-import recorder  # noqa: E402
+from capture import browser as recorder  # noqa: E402
 
 PACKAGE = "onnxruntime-web@1.22.0"
 FILES = ("ort.wasm.min.js", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")

@@ -22,7 +22,7 @@ from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
-import recorder  # noqa: E402
+from capture import browser as recorder  # noqa: E402
 
 SCRIPTS = [ROOT / "docs/vendor/planck/planck.min.js", ROOT / "docs/runner/runner.js"]
 STOCK = {5: 0.017, 10: 0.09, 20: 0.28, 30: 0.51}  # u: stock Box2D, same constants, 40 first lives
