@@ -1,7 +1,6 @@
 """What several tests share: a browser, and a model folder that export.py made from random weights."""
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,24 +9,13 @@ import pytest
 import torch
 from playwright.sync_api import sync_playwright
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
+
 import data  # noqa: E402
 import models  # noqa: E402
 from capture import browser as recorder  # noqa: E402
+from helpers import collect, run  # noqa: E402
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job, and its children, would ignore Ctrl-C
-
-
-def run(script, *args, **options):
-    """Run one of the project's scripts -> its result, with stdout and stderr as text."""
-    return subprocess.run([sys.executable, ROOT / script, *map(str, args)], capture_output=True, text=True, **options)
-
-
-def collect(folder, *args, workers=2, **options):
-    """Run collect.py -> its result, with stdout and stderr as text."""
-    command = [sys.executable, ROOT / "collect.py", "--data", folder, "--workers", workers, *args]
-    return subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=120, **options)
 
 
 @pytest.fixture(scope="module")

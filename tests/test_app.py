@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 import pytest
 from benchmark_app import Server, latencies, open_page, rates, running
-from conftest import ROOT, run
+from helpers import ROOT, run
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 from PIL import Image

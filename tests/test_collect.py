@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import ROOT, collect, run
+from helpers import ROOT, collect, run
 from PIL import Image
 
 import data

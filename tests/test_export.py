@@ -11,7 +11,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from conftest import run
+from helpers import run
 from PIL import Image
 
 import export

@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from benchmark_app import running
-from conftest import ROOT, run
+from helpers import ROOT, run
 from test_page import WATCH, dreamed
 
 import data

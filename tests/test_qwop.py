@@ -20,7 +20,7 @@ from types import SimpleNamespace
 import benchmark
 import numpy as np
 import pytest
-from conftest import ROOT, collect, run
+from helpers import ROOT, collect, run
 from PIL import Image
 from test_collect import complaint, episodes, family, left_over
 

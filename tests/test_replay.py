@@ -3,7 +3,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import ROOT, run
+from helpers import ROOT, run
 
 import data
 

@@ -1,7 +1,7 @@
 """The runner of docs/runner: physics against the real game's, determinism bit for bit, rules and page."""
 import physics
 import pytest
-from conftest import ROOT
+from helpers import ROOT
 
 from capture import browser as recorder
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
-from conftest import ROOT
+from helpers import ROOT
 
 import data
 import evaluate

@@ -10,7 +10,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from conftest import ROOT, run
+from helpers import ROOT, run
 from PIL import Image
 from torch import nn
 
