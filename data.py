@@ -16,6 +16,7 @@ import lzma
 import mmap
 import os
 import re
+import tempfile
 import zipfile
 import zlib
 from contextlib import contextmanager
@@ -24,9 +25,11 @@ from pathlib import Path
 import numpy as np
 
 SIZE = 96                   # a frame is SIZE x SIZE pixels
-KINDS = ("random", "gait", "human", "held")  # of keys that play held-out episodes, in the order they are told of
-HELD_OUT = 20               # one whole episode in 20 is never trained on: its frames only measure
-CONTEXT = 10                # true frames that a dream has seen before it begins, where it is compared with the truth
+KINDS = ("random", "gait", "human", "held")  # of keys that held-out episodes are played with, as reports list them
+HELD_OUT = 20               # one whole episode in 20 is never trained on: it only measures
+CONTEXT = 10                # true frames that a rollout has seen before it begins
+UNREADABLE = (OSError, ValueError, EOFError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error,
+              lzma.LZMAError)  # what numpy raises for a damaged .npz file
 
 
 def is_held_out(episode):
@@ -83,22 +86,15 @@ def episode_files(frames_folder):
     return found
 
 
-def save_episode(path, arrays, small=False):
-    """Write one episode as .npz aside, then rename. The same arrays always give the same bytes.
-
-    small: a third less, and some thirty times slower."""
+def save_episode(path, arrays):
+    """Write one episode as .npz aside, then rename. The same arrays always give the same bytes."""
     part = path.with_suffix(".part")
     try:
-        with zipfile.ZipFile(part, "w", compresslevel=1) as archive:
-            for name, array in arrays.items():
-                entry = zipfile.ZipInfo(f"{name}.npy")  # carries a fixed date
-                entry.compress_type = zipfile.ZIP_LZMA if small else zipfile.ZIP_DEFLATED
-                with archive.open(entry, "w", force_zip64=True) as file:
-                    np.lib.format.write_array(file, np.ascontiguousarray(array), allow_pickle=False)
+        with open(part, "wb") as file:
+            np.savez_compressed(file, **arrays)
         part.replace(path)
-    except BaseException:
+    finally:
         part.unlink(missing_ok=True)
-        raise
 
 
 def load_episode(path, names=("frames", "keys", "restart")):
@@ -113,8 +109,7 @@ def read_arrays(path, names):
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in names if name in archive}
-    except (OSError, ValueError, EOFError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError
-            ) as error:
+    except UNREADABLE as error:
         raise ValueError(f"damaged or not an .npz file ({type(error).__name__}: {error})") from None
 
 
@@ -138,8 +133,8 @@ def check_episode(episode, names=("frames", "keys", "restart")):
 
 
 def load_held_out(folder):
-    """The episodes that only measure, by the kind of keys that play them: {kind: dict of arrays (E, T, ...)}. Of more
-    of them there are only the first frames, all keys and falls: more_frames, more_keys, more_over (M, ...).
+    """The held-out episodes by the kind of keys they were played with: {kind: dict of arrays (E, T, ...)}. Of M more
+    episodes there are the first frames alone, and all keys and falls: more_frames, more_keys, more_over (M, ...).
 
     Ends the program with one line if there are none, or a file is damaged."""
     kinds = {}
@@ -148,8 +143,8 @@ def load_held_out(folder):
             arrays = read_arrays(path, ("frames", "keys", "restart", "over", "pose", "score"))
             if not arrays or min(a.ndim for a in arrays.values()) < 2:
                 raise ValueError("not a file of collect.py --held-out")
-            for rows in zip(*arrays.values(), strict=True):
-                check_episode(dict(zip(arrays, rows)))
+            for episode in zip(*arrays.values(), strict=True):
+                check_episode(dict(zip(arrays, episode)))
             arrays |= read_arrays(path, ("more_frames", "more_keys", "more_over"))
         except ValueError as error:
             raise SystemExit(f"{path}: {error}: move it away, and run  python collect.py --held-out  again") from None
@@ -162,9 +157,7 @@ def load_held_out(folder):
 def load_episodes(frames_folder, names=("frames", "keys", "restart"), wanted=None):
     """Yield (number, arrays) of every readable episode, or of those whose number `wanted` accepts.
 
-    A damaged file is named, renamed to *.damaged so that collect.py records it again, and not yielded.
-    Ends the program with one line if nothing is there.
-    """
+    A damaged file is named and left out. Ends the program with one line if there is no episode."""
     files = episode_files(frames_folder)
     if not files:
         game = frames_folder.parent.name
@@ -175,25 +168,21 @@ def load_episodes(frames_folder, names=("frames", "keys", "restart"), wanted=Non
         try:
             yield number, load_episode(path, names)
         except ValueError as error:
-            aside = path.with_suffix(".damaged")
-            path.replace(aside)
-            print(f"set aside as {aside.name}: {path}: {error}")
+            print(f"left out: {path}: {error}; collect.py records it again")
 
 
-def load_frames(frames_folder, wanted=None):
-    """The frames of all episodes, or of those whose number `wanted` accepts.
+def load_frames(frames_folder, memory):
+    """The frames of all episodes -> uint8 (E, T, 96, 96, 3), numbers (E,).
 
-    -> uint8 (E, T, 96, 96, 3), numbers (E,). In memory when they take less than half of it, else in a memory-mapped
-    file beside the episodes."""
-    count = sum(1 for n in episode_files(frames_folder) if not wanted or wanted(n))
-    frames, numbers = None, []
-    for number, episode in load_episodes(frames_folder, ("frames",), wanted):
+    memory: bytes that they may take; more lie in a memory-mapped file, which is gone when the program ends."""
+    count, frames, numbers = len(episode_files(frames_folder)), None, []
+    for number, episode in load_episodes(frames_folder, ("frames",)):
         if frames is None:
             shape = (count, *episode["frames"].shape)
-            if np.prod(shape) < memory_bytes() / 2:
+            if np.prod(shape) < memory:
                 frames = np.empty(shape, np.uint8)
             else:
-                frames = np.lib.format.open_memmap(frames_folder / "frames.npy", "w+", np.uint8, shape)
+                frames = np.memmap(tempfile.TemporaryFile(dir=frames_folder), np.uint8, "w+", shape=shape)
         if episode["frames"].shape != frames.shape[1:]:
             raise SystemExit(f"{episode_path(frames_folder, number)} has {len(episode['frames'])} frames, the first "
                              f"episode {frames.shape[1]}: record them in different folders (--data)")
@@ -209,12 +198,12 @@ def load_poses(frames_folder, numbers):
     wanted = set(numbers.tolist())
     episodes = [e for _, e in load_episodes(frames_folder, ("restart", "pose"), wanted=wanted.__contains__)]
     if not all("pose" in episode for episode in episodes):
-        raise SystemExit(f"{frames_folder} holds no poses: this game does not tell them, leave out --pose")
+        raise SystemExit(f"{frames_folder} holds no poses, as this game tells none: leave out --pose")
     return np.stack([episode["pose"] for episode in episodes])
 
 
 def memory_bytes():
-    """Memory of this machine in bytes, or 8 GB where the system does not tell."""
+    """Memory of this machine in bytes, or 8 GB where the system does not say."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
@@ -231,7 +220,7 @@ class Latents:
     NAMES = ("z", "keys", "restart", "done")
 
     def __init__(self, folder, mode="r"):
-        self.folder, self.put_since = folder, 0
+        self.folder, self.unflushed = folder, 0
         try:
             for name in self.NAMES:
                 setattr(self, name, np.load(folder / f"{name}.npy", mmap_mode=mode))
@@ -243,25 +232,29 @@ class Latents:
 
     @classmethod
     def create(cls, folder, episodes, frames, features, keys, meta, dtype=np.float32):
-        """Open the store for writing with room for `episodes`; one that is there and made the same way is kept.
+        """Open the store for writing with room for `episodes`; one that was made in the same way is kept.
 
         dtype: of z; float16 takes half the disk, and is exact to 0.05%."""
         folder.mkdir(parents=True, exist_ok=True)
-        shapes = {"z": (dtype, (episodes, frames, features)), "keys": (np.uint8, (episodes, frames, keys)),
+        # A store that is there is kept if it is large enough, else copied into a larger one.
+        old = None
+        if read_json(folder / "meta.json") == meta and (folder / "done.npy").exists():
+            old = cls(folder)
+            if old.z.dtype != dtype:
+                raise SystemExit(f"{folder} holds {old.z.dtype}, not {np.dtype(dtype)}: name that one, or move it away")
+            if old.z.shape[1:] != (frames, features):
+                old = None
+            elif len(old.done) >= episodes:
+                return cls(folder, "r+")
+        arrays = {"z": (dtype, (episodes, frames, features)), "keys": (np.uint8, (episodes, frames, keys)),
                   "restart": (bool, (episodes, frames)), "done": (bool, (episodes,))}
-        old = cls(folder) if read_json(folder / "meta.json") == meta and (folder / "done.npy").exists() else None
-        if old is not None and old.z.dtype != dtype:
-            raise SystemExit(f"{folder} holds {old.z.dtype}, not {np.dtype(dtype)}: name that one, or move it away")
-        if old is not None and len(old.done) >= episodes and old.z.shape[1:] == (frames, features):
-            return cls(folder, "r+")
-        for name in reversed(cls.NAMES):  # `done` goes first, so that a half-made store never counts
-            dtype, shape = shapes[name]
+        for name, (array_dtype, shape) in arrays.items():
             path = folder / f"{name}.part.npy"
-            array = np.lib.format.open_memmap(path, "w+", dtype, shape)
-            if hasattr(os, "posix_fallocate"):  # a disk that gets full later would kill the process without a word
+            array = np.lib.format.open_memmap(path, "w+", array_dtype, shape)
+            if hasattr(os, "posix_fallocate"):  # else a disk that is full later kills the process without an error
                 with open(path, "r+b") as file:
                     os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-            if old is not None and getattr(old, name).shape[1:] == shape[1:]:
+            if old is not None:
                 array[:len(old.done)] = getattr(old, name)
             array.flush()
         for name in cls.NAMES:
@@ -273,9 +266,9 @@ class Latents:
         """Store one episode: z (T, Z), keys (T, K), restart (T,)."""
         self.z[episode], self.keys[episode], self.restart[episode] = z, keys, restart
         self.done[episode] = True
-        self.put_since += 1
-        if self.put_since == 1000:  # give the pages that are written back, so that memory stays flat
-            self.put_since = 0
+        self.unflushed += 1
+        if self.unflushed == 1000:  # give the written pages back, so that memory stays flat
+            self.unflushed = 0
             for name in self.NAMES:
                 array = getattr(self, name)
                 array.flush()
@@ -283,10 +276,10 @@ class Latents:
                     array._mmap.madvise(mmap.MADV_DONTNEED)
 
     def split(self):
-        """Numbers of the episodes there are -> (training, held out), two int arrays."""
-        there = np.flatnonzero(self.done)
-        held_out = is_held_out(there)
-        return there[~held_out], there[held_out]
+        """Numbers of the encoded episodes -> training, held out: two int arrays."""
+        episodes = np.flatnonzero(self.done)
+        held_out = is_held_out(episodes)
+        return episodes[~held_out], episodes[held_out]
 
 
 def game_folder(data, game):

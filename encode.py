@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 import data
 import models
+import training
 from capture import browser as recorder
 
 
@@ -31,7 +32,7 @@ class Encode:
         if self.encoder is None:
             if self.device is None:  # one of several workers: a core each
                 torch.set_num_threads(1)
-            self.encoder = models.load(self.path, models.Autoencoder, self.device or "cpu")[0].encoder
+            self.encoder = training.load(self.path, models.Autoencoder, self.device or "cpu")[0].encoder
         with torch.no_grad():
             frames = torch.from_numpy(arrays["frames"].copy()).to(self.device or "cpu")
             z = torch.cat([self.encoder(part) for part in frames.split(128)])
@@ -51,8 +52,8 @@ def main():
     recorder.check_arguments(args, args.live or 1)
 
     folder = data.game_folder(args.data, args.game)
-    model, checkpoint = models.load(folder / "ae.pt", models.Autoencoder)
-    device, _ = models.pick_device(args.device)
+    model, checkpoint = training.load(folder / "ae.pt", models.Autoencoder)
+    device, _ = training.pick_device(args.device)
     recorded = data.read_json(folder / "frames" / "meta.json")
     game = recorder.load_game(args.game, args.url) if args.live else None
     if game:

@@ -1,41 +1,52 @@
-"""Muon: for the weights that are matrices, a momentum whose step is made orthogonal; AdamW for all others.
+"""Muon: for weights that are matrices, a momentum whose step is made orthogonal; AdamW for all others.
 
-After Jordan et al. 2024, https://kellerjordan.github.io/posts/muon (torch.optim.Muon takes matrices alone; here a
-convolution's weights are seen as one). What it brings is measured in the README.
+After Jordan et al. 2024, https://kellerjordan.github.io/posts/muon. torch.optim.Muon takes 2D matrices alone; here
+a convolution's weights count as one. What it brings is measured in docs/experiments.md.
 """
 import torch
 
-from models import has_bfloat16
+from training import has_bfloat16
 
-LARGEST = 512                      # wider matrices are left to AdamW: to make their steps orthogonal takes too long
-STEPS = 5                          # of the iteration
-A, B, C = 3.4445, -4.7750, 2.0315  # its polynomial, from there
+LARGEST = 512                      # wider matrices are left to AdamW: making their steps orthogonal takes too long
+ITERATIONS = 5
+A, B, C = 3.4445, -4.7750, 2.0315  # coefficients of the iteration's polynomial, from the page above
 
 
-def orthogonal(matrix):
+def orthogonalise(matrix):
     """The nearest matrix (M, N) whose singular values are all about 1 (0.7 to 1.2), by Newton-Schulz iteration."""
     x = matrix.bfloat16() if has_bfloat16(matrix.device) else matrix
-    wide = x if x.shape[0] <= x.shape[1] else x.T
-    wide = wide / (wide.norm() + 1e-7)
-    for _ in range(STEPS):
-        square = wide @ wide.T
-        wide = A * wide + (B * square + C * square @ square) @ wide
-    return (wide if x.shape[0] <= x.shape[1] else wide.T).to(matrix.dtype)
+    is_tall = x.shape[0] > x.shape[1]
+    x = x.T if is_tall else x
+    x = x / (x.norm() + 1e-7)
+    for _ in range(ITERATIONS):
+        square = x @ x.T
+        x = A * x + (B * square + C * square @ square) @ x
+    return (x.T if is_tall else x).to(matrix.dtype)
 
 
 class Muon(torch.optim.AdamW):
-    """module: its matrices with up to LARGEST rows or columns are stepped by `muon_lr`, all else by AdamW with `lr`."""
+    """Steps the module's matrices with up to LARGEST rows or columns by `muon_lr`, all else by AdamW with `lr`.
+    Weight decay is decoupled (times the learning rate) and acts on matrices alone, not on biases."""
 
-    def __init__(self, module, lr, muon_lr, weight_decay=0.01, momentum=0.95):
-        groups = [{"params": [], "momentum": 0}, {"params": [], "momentum": momentum, "lr": muon_lr}]
+    def __init__(self, module, lr, muon_lr, weight_decay, momentum=0.95):
+        vectors, wide, matrices = [], [], []
         for weight in module.parameters():
-            groups[weight.ndim > 1 and min(weight.flatten(1).shape) <= LARGEST]["params"].append(weight)
-        super().__init__(groups, lr, weight_decay=weight_decay)
+            if weight.ndim < 2:
+                vectors.append(weight)
+            elif min(weight.flatten(1).shape) > LARGEST:
+                wide.append(weight)
+            else:
+                matrices.append(weight)
+        super().__init__([{"params": vectors, "weight_decay": 0.0, "momentum": 0.0},
+                          {"params": wide, "momentum": 0.0},
+                          {"params": matrices, "lr": muon_lr, "momentum": momentum}], lr, weight_decay=weight_decay)
 
     @torch.no_grad()
     def step(self, closure=None):
         for group in self.param_groups:
-            for weight in group["params"] if group["momentum"] else ():
+            if not group["momentum"]:
+                continue
+            for weight in group["params"]:
                 if weight.grad is None:
                     continue
                 state = self.state[weight]
@@ -43,14 +54,15 @@ class Muon(torch.optim.AdamW):
                     state |= {"step": torch.tensor(0.0), "average": torch.zeros_like(weight)}
                 average = state["average"]
                 average.mul_(group["momentum"]).add_(weight.grad)
-                step = orthogonal((weight.grad + group["momentum"] * average).flatten(1))
+                step = orthogonalise((weight.grad + group["momentum"] * average).flatten(1))
                 scale = max(1, step.shape[0] / step.shape[1]) ** 0.5
+                weight.mul_(1 - group["lr"] * group["weight_decay"])
                 weight.add_(step.view_as(weight), alpha=-group["lr"] * scale)
                 weight.grad = None  # so AdamW leaves it alone
         return super().step(closure)
 
 
-def make_optimizer(module, lr, muon_lr, weight_decay=0.01):
+def make_optimizer(module, lr, muon_lr, weight_decay):
     """Muon, or with a muon_lr of 0 AdamW for all weights."""
     if muon_lr:
         return Muon(module, lr, muon_lr, weight_decay)

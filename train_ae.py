@@ -1,13 +1,18 @@
 """Train the autoencoder: each frame through 16 numbers and back.
 
 Reads   data/<game>/frames
-Writes  data/<game>/ae.pt (the best so far), ae_resume.pt, ae_log.jsonl, ae_curves.png, ae_frames.png (true, rebuilt)
+Writes  data/<game>/ae.pt (the best epoch so far), ae_resume.pt, ae_log.jsonl, ae_curves.png,
+        ae_frames.png (true and reconstructed frames)
 
-    python train_ae.py --game runner        # about a minute an epoch of 46,000 frames on 2 cores with bf16
+    python train_ae.py --game runner        # {TIME_AE}
+    python train_ae.py --original           # the original's recipe
 
-The defaults are the original's recipe. The same command resumes.
+The same command resumes.
+
+Shapes: N frames, C clips of frames in a row, E episodes, T frames of an episode, Z latent features, P body parts
 """
 import argparse
+import time
 from copy import deepcopy
 from pathlib import Path
 
@@ -15,182 +20,212 @@ import numpy as np
 import torch
 
 import data
-import metrics
 import losses
+import metrics
 import models
 import plots
+import training
 from muon import make_optimizer
 
+# The seed's recipe. Warm restarts, and the epochs of pure pixel loss, shrink with --epochs.
+ORIGINAL = {"epochs": 160, "batch": 256, "clip_len": 256, "lr": 1e-3, "muon": 0, "weight_decay": 0.01, "pose": 0,
+            "edge": 0.10, "interpretability": 10.0, "dropout": 0.2, "noise": 0.05}
+RESTART_EPOCHS = 40   # of --original: a cosine cycle of its learning rate
 
-def measure(model, frames, device, autocast):
-    """Rebuild held-out frames uint8 (E, T, 96, 96, 3) -> (PSNR in dB, pixel loss, rebuilt uint8 of the same shape)."""
-    model.eval()
-    rebuilt = np.empty_like(frames)
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--game", default="runner", help="name or path of the game's description")
+    parser.add_argument("--data", default="data", help="folder of all recordings")
+    parser.add_argument("--device", help="cpu, cuda or mps; the best there is by default")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--init-from", type=Path, help="fine-tune this ae.pt, and keep its z as far as a linear map can")
+    parser.add_argument("--decoder-alone", action="store_true",
+                        help="with --init-from: leave its encoder as it is, and with it z, latents and dynamics")
+    group = parser.add_argument_group("optimisation")
+    group.add_argument("--epochs", type=int, default=12, help="passes over the training frames")
+    group.add_argument("--batch", type=int, default=64, help="frames a step")
+    group.add_argument("--clip-len", type=int, default=1, help="frames in a row in a batch; a divisor of --batch")
+    group.add_argument("--lr", type=float, default=2e-3, help="highest learning rate of AdamW")
+    group.add_argument("--muon", type=float, default=0.02, help="highest learning rate of Muon, for weights that are "
+                                                                "matrices; 0: AdamW for all")
+    group.add_argument("--weight-decay", type=float, default=0.1)
+    group = parser.add_argument_group("losses and regularisation")
+    group.add_argument("--pose", type=float, default=0, help="weight of a pose head that reads the recorded pose from z")
+    group.add_argument("--edge", type=float, default=0, help="weight of the edge loss, after a quarter of the epochs")
+    group.add_argument("--interpretability", type=float, default=0, help="weight of that loss, as late")
+    group.add_argument("--dropout", type=float, default=0, help="in the narrow layers")
+    group.add_argument("--noise", type=float, default=0.05, help="on z, as a share of it")
+    args = training.use_original(parser, ORIGINAL)
+    if args.batch % args.clip_len:
+        raise SystemExit(f"--batch {args.batch} is not a multiple of --clip-len {args.clip_len}")
+    if args.interpretability and args.clip_len < 2:
+        raise SystemExit("the interpretability loss compares neighbouring frames: use --clip-len 2 or more, "
+                         "or --interpretability 0")
+    if args.decoder_alone and not args.init_from:
+        raise SystemExit("--decoder-alone trains the decoder of an autoencoder: name it with --init-from")
+    return args
+
+
+def reconstruct(model, frames, device, autocast):
+    """Held-out frames uint8 (E, T, 96, 96, 3) through the model, in evaluation mode -> uint8 of the same shape."""
+    reconstruction = np.empty_like(frames)
     with torch.no_grad(), autocast():
-        for episode, out in zip(frames, rebuilt):
-            for chunk, part in zip(np.array_split(episode, 4), np.array_split(out, 4)):
-                z = model.encoder(torch.from_numpy(chunk).to(device))
-                part[:] = model.decoder.paint(z)[..., :3].cpu().numpy()
-    model.train()
-    decibels = metrics.psnr(rebuilt, frames)
-    return decibels, 10 ** (-decibels / 10) * losses.PIXELS, rebuilt
+        for episode, out in zip(frames, reconstruction):
+            for part, out_part in zip(np.array_split(episode, 4), np.array_split(out, 4)):
+                z = model.encoder(torch.from_numpy(part).to(device))
+                out_part[:] = model.decoder.paint(z)[..., :3].cpu().numpy()
+    return reconstruction
 
 
 @torch.no_grad()
-def finished(model, frames, begun=None):
-    """A copy of the model as it is stored, frames uint8 (N, 96, 96, 3) painted the same: z has mean 0 and std 1 over
-    them, as the LSTM is fed with it beside keys that are 0 or 1.
+def standardise_z(model, frames, init=None):
+    """A copy of the model that paints frames uint8 (N, 96, 96, 3) the same, but whose z has mean 0 and std 1 over them:
+    the LSTM takes it beside keys, which are 0 or 1.
 
-    begun: the model that the training began with. Then z is as near to that one's as a linear map brings it, so that
-    an LSTM of that one can be trained on."""
+    init: the model that the training began with. Then z is as near to its z as a linear map can bring it, so that
+    dynamics of that one can be fine-tuned."""
     model = deepcopy(model).eval()
     z = torch.cat([model.encoder(part) for part in frames.split(128)])
-    if begun:
-        wanted = torch.cat([begun.encoder(part) for part in frames.split(128)])
-        *matrix, shift = torch.linalg.lstsq(torch.cat([z, torch.ones_like(z[:, :1])], 1), wanted).solution
-        model.rename(torch.stack(matrix), shift)
+    if init:
+        target = torch.cat([init.encoder(part) for part in frames.split(128)])
+        *matrix, shift = torch.linalg.lstsq(torch.cat([z, torch.ones_like(z[:, :1])], 1), target).solution
+        model.transform_z(torch.stack(matrix), shift)
     else:
         std = z.std(0)
         std = std.clamp(min=0.01 * std.max())  # a feature that never changes stays small
-        model.rename(torch.diag(1 / std), -z.mean(0) / std)
+        model.transform_z(torch.diag(1 / std), -z.mean(0) / std)
     return model
 
 
-def train_step(model, frames, angles, run, weights, still, autocast):
-    """One batch of frames uint8 (N, 96, 96, 3), `run` in a row, angles (N, P) or None -> (loss, pixel loss).
+def train_step(model, frames, angles, clip_len, weights, autocast):
+    """One batch: frames uint8 (N, 96, 96, 3), `clip_len` in a row, angles (N, P) or None -> loss, pixel loss.
 
-    weights: of the losses by name. still: the picture (3, 96, 96) from which a moving pixel differs."""
+    weights: of the losses by name."""
     with autocast():
-        z, pictures = model(frames)
-    pictures, z, truth = pictures.float(), z.float(), models.to_float(frames)
-    pixel = losses.pixel_loss(pictures, truth)
-    loss = losses.moving_loss(pictures, truth, still, weights["moving"]) if weights["moving"] else pixel
+        z, reconstruction = model(frames)
+    reconstruction, z, truth = reconstruction.float(), z.float(), models.to_float(frames)
+    loss = pixel = losses.pixel_loss(reconstruction, truth)
     if weights["edge"]:
-        loss = loss + weights["edge"] * losses.edge_loss(pictures, truth)
+        loss = loss + weights["edge"] * losses.edge_loss(reconstruction, truth)
     if weights["interpretability"]:
-        loss = loss + weights["interpretability"] * losses.interpretability_loss(z.unflatten(0, (-1, run)))
+        clips = z.unflatten(0, (-1, clip_len))
+        loss = loss + weights["interpretability"] * losses.interpretability_loss(clips)
     if weights["pose"]:
         loss = loss + weights["pose"] * losses.pose_loss(model.pose_head(z), angles)
     return loss, pixel
 
 
-def parse():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--game", default="runner")
-    parser.add_argument("--data", default="data", help="folder of all recordings")
-    parser.add_argument("--device", help="cpu, cuda or mps; the best there is by default")
-    parser.add_argument("--epochs", type=int, default=160, help="passes over the training frames")
-    parser.add_argument("--restart-epochs", type=int, default=40, help="a cosine cycle of the learning rate")
-    parser.add_argument("--pixel-epochs", type=int, default=40, help="of pure pixel loss before the other two join")
-    parser.add_argument("--batch", type=int, default=256, help="frames a step")
-    parser.add_argument("--run", type=int, default=256, help="frames in a row in a batch; a divisor of --batch")
-    parser.add_argument("--lr", type=float, default=1e-3, help="highest learning rate")
-    parser.add_argument("--muon", type=float, default=0, help="highest learning rate of Muon, for the weights that are "
-                                                              "matrices and not too large; 0: AdamW for all")
-    parser.add_argument("--pose", type=float, default=0, help="weight of a helper that reads the recorded pose from z")
-    parser.add_argument("--moving", type=float, default=0, help="additional weight of the pixels that move")
-    parser.add_argument("--edge", type=float, default=0.10, help="weight of the edge loss")
-    parser.add_argument("--interpretability", type=float, default=10.0, help="weight of that loss")
-    parser.add_argument("--dropout", type=float, default=0.2, help="in the narrow layers")
-    parser.add_argument("--widths", type=int, nargs=3, default=(64, 32, 16), help="of the decoder's maps")
-    parser.add_argument("--noise", type=float, default=0.05, help="on z, as a share of it")
-    parser.add_argument("--start", help="begin with the weights of this ae.pt, and keep its z as far as that goes")
-    parser.add_argument("--decoder-alone", action="store_true",
-                        help="with --start: leave its encoder as it is, and with it z, latents and LSTM")
-    parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args()
+def load_training_data(args, folder, device):
+    """-> clips uint8 (C, clip_len, 96, 96, 3), their angles (C, clip_len, P) or None, the numbers of the clips to
+    train on, held-out frames uint8 (E, T, 96, 96, 3), a sample uint8 (N, 96, 96, 3) of the training frames."""
+    frames, numbers = data.load_frames(folder / "frames", data.memory_bytes() / 2)
+    is_held_out = data.is_held_out(numbers)
+    held_out = frames[np.flatnonzero(is_held_out)[:10]]
+    sample = frames[np.flatnonzero(~is_held_out)[::16], ::16].reshape(-1, *frames.shape[2:])[:4000]
+    if frames.shape[1] % args.clip_len:
+        raise SystemExit(f"an episode of {frames.shape[1]} frames is not a multiple of --clip-len {args.clip_len}")
+    train = np.flatnonzero(np.repeat(~is_held_out, frames.shape[1] // args.clip_len))
+    if len(train) * args.clip_len < args.batch or not len(held_out):
+        raise SystemExit(f"{len(numbers)} episodes of {frames.shape[1]} frames are too few: at least {data.HELD_OUT} "
+                         f"episodes, and a batch of {args.batch} frames are needed")
+
+    def cut(episodes):  # (E, T, ...) -> (C, clip_len, ...), without a copy
+        return torch.from_numpy(episodes).unflatten(1, (-1, args.clip_len)).flatten(0, 1)
+
+    clips, angles = cut(frames), None
+    if args.pose:
+        angles = cut(np.ascontiguousarray(data.load_poses(folder / "frames", numbers)[..., 2])).to(device)
+    if device.type == "cuda" and clips.nbytes < 0.7 * training.memory_bytes(device):
+        clips = clips.to(device)
+    return clips, angles, train, held_out, torch.from_numpy(sample).to(device)
+
+
+def make_model(args, pose_angles, device):
+    """-> the Autoencoder, the one that --init-from names (or None), its history."""
+    model = models.Autoencoder(models.AutoencoderConfig(dropout=args.dropout, noise=args.noise,
+                                                        pose_angles=pose_angles)).to(device)
+    if not args.init_from:
+        return model, None, []
+    init, checkpoint = training.load(args.init_from, models.Autoencoder, device)
+    model.encoder.load_state_dict(init.encoder.state_dict())
+    model.decoder.load_state_dict(init.decoder.state_dict())
+    model.encoder.requires_grad_(not args.decoder_alone)
+    return model, init, checkpoint["history"]
 
 
 def main():
     args = parse()
-    if args.batch % args.run:
-        raise SystemExit(f"--batch {args.batch} is not a multiple of --run {args.run}")
-    if args.interpretability and args.run < 2:
-        raise SystemExit("the interpretability loss compares neighbouring frames: use --run 2 or more, "
-                         "or --interpretability 0")
-    if args.decoder_alone and not args.start:
-        raise SystemExit("--decoder-alone trains a decoder for an encoder that is there: say with --start which")
     torch.manual_seed(args.seed)
-    device, autocast = models.pick_device(args.device)
+    device, autocast = training.pick_device(args.device)
     folder = data.game_folder(args.data, args.game)
-    frames, numbers = data.load_frames(folder / "frames")
-    held_out = frames[np.flatnonzero(data.is_held_out(numbers))[:10]]
-    train = np.flatnonzero(~data.is_held_out(numbers))
-    runs = frames.shape[1] // args.run
-    steps = len(train) * runs // (args.batch // args.run)
-    if not steps or not len(held_out):
-        raise SystemExit(f"{len(numbers)} episodes of {frames.shape[1]} frames are too few: at least {data.HELD_OUT} "
-                         f"episodes, with {args.run} frames in a row (--run), {args.batch} in all (--batch) are needed")
-    angles = torch.from_numpy(data.load_poses(folder / "frames", numbers)[..., 2]) if args.pose else None
-    sample = frames[train[::16], ::16].reshape(-1, *frames.shape[2:])[:4000]
-    still = torch.from_numpy(np.median(sample[:1000], axis=0))
-    still = (still.permute(2, 0, 1) / 255).float().to(device)
-    frames = torch.from_numpy(frames)
-    if device.type == "cuda" and frames.nbytes < 0.7 * torch.cuda.mem_get_info()[0]:
-        frames = frames.to(device)
-    sample = torch.from_numpy(sample).to(device)
-    count = len(train) * frames.shape[1]
-    shuffled = np.random.default_rng(args.seed)
+    clips, angles, train, held_out, sample = load_training_data(args, folder, device)
+    recording = data.read_json(folder / "frames" / "meta.json") or {}
 
-    sizes = models.AutoencoderConfig(dropout=args.dropout, noise=args.noise,
-                                    pose_angles=angles.shape[-1] if args.pose else 0, widths=tuple(args.widths))
-    model = models.Autoencoder(sizes).to(device)
-    optimizer = make_optimizer(model, args.lr, args.muon)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, args.restart_epochs)
-    begun = None
-    if args.start:
-        begun = models.load(Path(args.start), models.Autoencoder, device)[0]
-        if begun.config.widths != sizes.widths:
-            raise SystemExit(f"{args.start} cannot be begun with, it has --widths "
-                             + " ".join(map(str, begun.config.widths)))
-        for ours, theirs in ((model.encoder, begun.encoder), (model.decoder, begun.decoder)):
-            ours.load_state_dict(theirs.state_dict())
-    model.encoder.requires_grad_(not args.decoder_alone)
-    best, first = 0.0, 0
-    if state := models.load_resume(folder / "ae_resume.pt", model, optimizer, schedule):
-        best, first = state["best"], state["epoch"]
-        shuffled.bit_generator.state = state["shuffled"]
-    print(f"{device}, {models.parameters(model):,} parameters, {count:,} frames to train on, "
+    # The model, and where its training stopped the last time
+    model, init, history = make_model(args, angles.shape[-1] if args.pose else 0, device)
+    optimizer = make_optimizer(model, args.lr, args.muon, args.weight_decay)
+    cycle = min(RESTART_EPOCHS, args.epochs) if args.original else args.epochs
+    schedule = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, cycle)
+    rng = np.random.default_rng(args.seed)
+    best, first, seconds = 0.0, 0, 0.0
+    if state := training.load_resume(folder / "ae_resume.pt", model, optimizer, schedule):
+        best, first, seconds = state["best"], state["epoch"], state["seconds"]
+        rng.bit_generator.state = state["rng"]
+    clips_a_step = args.batch // args.clip_len
+    steps, count = len(train) // clips_a_step, len(train) * args.clip_len
+    print(f"{device}, {models.count_parameters(model):,} parameters, {count:,} frames to train on, "
           f"{held_out.shape[0] * held_out.shape[1]:,} held out; epoch {first} of {args.epochs}")
-    mean = metrics.psnr(np.broadcast_to(held_out.mean((0, 1), keepdims=True), held_out.shape), held_out)
+    mean_frame = np.broadcast_to(held_out.mean((0, 1), keepdims=True), held_out.shape)
+    baseline = metrics.psnr(mean_frame, held_out)
 
     clock = plots.Clock(args.epochs, first)
     for epoch in range(first, args.epochs):
-        late = epoch >= args.pixel_epochs
-        weights = {"moving": args.moving, "pose": args.pose, "edge": late * args.edge,
-                   "interpretability": late * args.interpretability}
-        order = shuffled.permutation(len(train) * runs)[:steps * (args.batch // args.run)]
-        total = 0.0
-        for step, chosen in enumerate(np.split(order, steps)):
-            cuts = [(train[i // runs], i % runs * args.run) for i in chosen]
-            batch, poses = (None if a is None else torch.cat([a[e, t:t + args.run] for e, t in cuts]).to(device)
-                            for a in (frames, angles))
-            loss, pixel = train_step(model, batch, poses, args.run, weights, still, autocast)
+        # One pass over all clips in random order
+        start, total = time.perf_counter(), 0.0
+        is_late = epoch >= args.epochs // 4  # before, pixel loss alone
+        weights = {"pose": args.pose, "edge": args.edge if is_late else 0,
+                   "interpretability": args.interpretability if is_late else 0}
+        model.train()
+        model.encoder.train(not args.decoder_alone)  # dropout must not move a z that stays
+        order = rng.permutation(train)[:steps * clips_a_step]
+        for step, numbers in enumerate(np.split(order, steps)):
+            batch = torch.from_numpy(numbers).to(clips.device)
+            frames = clips[batch].flatten(0, 1).to(device)
+            batch_angles = angles[batch.to(device)].flatten(0, 1) if args.pose else None
+            loss, pixel = train_step(model, frames, batch_angles, args.clip_len, weights, autocast)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             schedule.step(epoch + (step + 1) / steps)
             total += pixel.detach()
-        models.check_finite(total, folder / "ae_resume.pt")
-        psnr, held_loss, rebuilt = measure(model, held_out, device, autocast)
-        train_loss = float(total) / steps
-        print(f"epoch {epoch + 1:4d} | pixel loss: train {train_loss:7.2f}, held out {held_loss:7.2f} | "
-              f"PSNR {psnr:5.2f} dB (mean picture {mean:5.2f}) | "
+        training.check_finite(total, folder / "ae_resume.pt")
+        seconds += time.perf_counter() - start
+
+        # Measure on held-out episodes, report
+        model.eval()
+        reconstruction = reconstruct(model, held_out, device, autocast)
+        psnr, train_loss = float(metrics.psnr(reconstruction, held_out)), float(total) / steps
+        held_out_loss = 10 ** (-psnr / 10) * losses.PIXELS
+        print(f"epoch {epoch + 1:4d} | pixel loss: train {train_loss:7.2f}, held out {held_out_loss:7.2f} | "
+              f"PSNR {psnr:5.2f} dB (mean frame {baseline:5.2f}) | "
               + clock.words(epoch + 1, "frames", steps * args.batch), flush=True)
         with data.disk_errors(folder):
-            plots.log(folder / "ae_log.jsonl", {"epoch": epoch + 1, "train": train_loss, "held_out": held_loss,
-                                                 "psnr": psnr, "lr": optimizer.param_groups[0]["lr"]})
+            plots.log(folder / "ae_log.jsonl", {"epoch": epoch + 1, "train": train_loss, "held_out": held_out_loss,
+                                                "psnr": psnr})
             plots.draw_curves(folder / "ae_log.jsonl", folder / "ae_curves.png", ("train", "held_out"))
             shown = np.linspace(0, held_out.shape[1] - 1, 12).astype(int)
-            plots.draw_strip(folder / "ae_frames.png", [x for e in range(min(2, len(held_out)))
-                                                         for x in (held_out[e, shown], rebuilt[e, shown])], scale=2)
+            plots.draw_strip(folder / "ae_frames.png", [held_out[0, shown], reconstruction[0, shown],
+                                                        held_out[-1, shown], reconstruction[-1, shown]], scale=2)
+            # Keep the best epoch, and what the next one needs
             if psnr > best:
                 best = psnr
-                whole = model if args.decoder_alone else finished(model, sample, begun)
-                models.save(folder / "ae.pt", whole, measured={"psnr_db": round(psnr, 2)},
-                            how={**vars(args), "device": str(device), "epochs_done": epoch + 1, "frames_seen": count})
-            models.save_resume(folder / "ae_resume.pt", model, optimizer, schedule, epoch=epoch + 1, best=best,
-                               shuffled=shuffled.bit_generator.state)
+                entry = training.history_entry(args, recording, count, seconds, device)
+                figures = {"epoch": epoch + 1, "psnr_db": round(psnr, 2)}
+                training.save(folder / "ae.pt", model if args.decoder_alone else standardise_z(model, sample, init),
+                              history=[*history, entry | {"figures": figures}], figures=figures)
+            training.save_resume(folder / "ae_resume.pt", model, optimizer, schedule, epoch=epoch + 1, best=best,
+                                 seconds=seconds, rng=rng.bit_generator.state)
     print(f"best: {best:.2f} dB on held-out frames, in {folder / 'ae.pt'}; look at {folder / 'ae_frames.png'}")
 
 

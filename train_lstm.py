@@ -1,238 +1,264 @@
 """Train the dynamics: from z and the held keys to the next z.
 
-Reads   data/<game>/latents, data/<game>/ae.pt (to paint pictures of the dream)
-Writes  data/<game>/lstm.pt (the best so far), lstm_resume.pt, lstm_log.jsonl, lstm_curves.png, lstm_dream.png
+Reads   data/<game>/latents, data/<game>/ae.pt (to paint what is dreamed)
+Writes  data/<game>/lstm.pt (the best epoch so far), lstm_resume.pt, lstm_log.jsonl, lstm_curves.png,
+        lstm_dream.png (true frames over dreamed ones)
 
-    python train_lstm.py --game runner
+    python train_lstm.py --game runner        # {TIME_LSTM}
+    python train_lstm.py --original           # the original's recipe
 
-The defaults are the original's recipe: teacher forcing, noise on z, 1/std weights. With --rollout N the network is
-trained on its own output, too: every N true frames a dream of N frames forks off; best after some --teacher-epochs
-without. What each option does to a dream is measured in the README. The same command resumes.
+Teacher forcing first: every z is predicted from true ones. In the last --rollout-epochs the model also learns from its
+own output: every --rollout frames a rollout of as many frames branches off. Teacher forcing learns fastest, rollouts
+keep long dreams stable (docs/experiments.md). The same command resumes.
 
-Shapes: B episodes, T frames, Z latent features, K keys
+Shapes: B episodes, T frames, Z latent features, K keys, L LSTM layers, H hidden width
 """
 import argparse
-from dataclasses import asdict
+import time
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 import data
 import losses
 import models
 import plots
+import training
 from data import CONTEXT
 from muon import make_optimizer
 
-HORIZONS = (1, 5, 10, 25)  # frames of dream that the report sums the error over; the last tells which epoch is kept
-
-
-def measure(model, z, keys, restart):
-    """Held-out figures of z (B, T, Z), keys float (B, T, K), restart bool (B, T) -> dict.
-
-    skill: 1 - MSE / MSE of persistence, one step ahead; skill_alive leaves out the steps into a new life.
-    rollout_N: error of dreams summed over N frames, over persistence's; below 1 is better than it.
-    spread: std of z in the second half of dreams as long as the episodes, over the real one: 1 is as lively."""
-    model.eval()
-    with torch.no_grad():
-        predicted, _ = model(z[:, :-1], keys[:, :-1])
-        error, still = (predicted - z[:, 1:]).square(), (z[:, :-1] - z[:, 1:]).square()
-        alive = ~restart[:, 1:]
-        figures = {"skill": 1 - float(error.mean() / still.mean()),
-                   "skill_alive": 1 - float(error[alive].mean() / still[alive].mean())}
-        starts = range(0, z.shape[1] - CONTEXT - max(HORIZONS), 32)
-        dream = torch.cat([dream_from(model, z, keys, t + CONTEXT, max(HORIZONS)) for t in starts])
-        truth = torch.cat([z[:, t + CONTEXT:t + CONTEXT + max(HORIZONS)] for t in starts])
-        last = torch.cat([z[:, t + CONTEXT - 1:t + CONTEXT] for t in starts])
-        for n in HORIZONS:
-            error, still = (dream - truth)[:, :n].square(), (last - truth)[:, :n].square()
-            figures[f"rollout_{n}"] = float(error.mean() / still.mean())
-        half = z.shape[1] // 2
-        long = dream_from(model, z, keys, CONTEXT, z.shape[1] - CONTEXT)[:, half - CONTEXT:]
-        figures["spread"] = float((long.flatten(0, 1).std(0) / z[:, half:].flatten(0, 1).std(0)).mean())
-    model.train()
-    return figures
-
-
-def dream_from(model, z, keys, start, steps):
-    """The dream of frames start ... start + steps - 1 after CONTEXT true frames before them -> (B, steps, Z)."""
-    t = start - CONTEXT
-    warm, state = model(z[:, t:start], keys[:, t:start])
-    rest, _ = model.rollout(warm[:, -1], keys[:, start:start + steps - 1], state)
-    return torch.cat([warm[:, -1:], rest], dim=1)
-
-
-def paint_dream(path, model, decoder, z, keys, frames=12, every=2):
-    """A filmstrip: decoded true latents over the dream from the same keys, `every` frames, of two episodes."""
-    model.eval()
-    with torch.no_grad():
-        dream = dream_from(model, z[:2], keys[:2], CONTEXT, frames * every)[:, ::every]
-        truth = z[:2, CONTEXT:CONTEXT + frames * every:every]
-        rows = [decoder.paint(x)[..., :3].cpu().numpy() for pair in zip(truth, dream) for x in pair]
-    model.train()
-    plots.draw_strip(path, rows, scale=2)
-
-
-def train_step(model, z, keys, args, scale, rollout):
-    """One batch of whole episodes: z (B, T, Z), keys (B, T, K) -> loss (scalar, 1 is persistence).
-
-    With a rollout of 0 every frame is predicted from true ones. Else a dream forks off every `rollout` frames, from
-    the state that true frames left, and learns from its own output; --teacher is then the weight of the other loss.
-    scale (Z): what the squared errors are divided by."""
-    z_in, keys, truth = z[:, :-1] + args.noise * model.dz_std * torch.randn_like(z[:, :-1]), keys[:, :-1], z[:, 1:]
-    x, states, state = [], [], None
-    for part in torch.cat([z_in, keys], dim=-1).split(rollout or z.shape[1], dim=1):
-        y, state = model.lstm(part, state)
-        x.append(y)
-        states.append(state)
-    x, loss, weight = torch.cat(x, dim=1), 0, args.teacher if rollout else 1
-    if weight:
-        loss = weight * losses.step_loss(model.next(z_in, x), truth, z[:, :-1], scale)
-    if not rollout:
-        return loss
-    forks = range(rollout, z_in.shape[1] - rollout + 2, rollout)
-    h, c = (torch.cat(parts, dim=1) for parts in zip(*states[:len(forks)]))        # (L, B * forks, H)
-    last = torch.tensor(forks, device=z.device) - 1
-    begin = model.next(z_in[:, last], x[:, last]).transpose(0, 1).flatten(0, 1)    # (forks * B, Z), frame t of each
-    dreamed, _ = model.rollout(begin, torch.cat([keys[:, t:t + rollout - 1] for t in forks]), (h, c),
-                               args.pushforward)
-    truth = torch.cat([truth[:, t - 1:t - 1 + rollout] for t in forks])
-    return loss + losses.rollout_loss(torch.cat([begin[:, None], dreamed], dim=1), truth,
-                                      torch.cat([z[:, t - 1:t] for t in forks]), scale)
+HORIZONS = (1, 5, 10, 25)  # frames of a rollout that its error is summed over; the last decides which epoch is kept
+# The seed's recipe. Its warm restart comes after 20 epochs.
+ORIGINAL = {"epochs": 20, "rollout_epochs": 0, "batch": 32, "lr": 1e-3, "muon": 0, "weight_decay": 1e-5,
+            "hidden": 128, "widths": (1024, 2048, 1024), "dropout": 0.1, "noise": 0.10}
+RESTART_EPOCHS = 20        # of --original: a cosine cycle of its learning rate
 
 
 def parse():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--game", default="runner")
+    parser.add_argument("--game", default="runner", help="name or path of the game's description")
     parser.add_argument("--data", default="data", help="folder of all recordings")
     parser.add_argument("--device", help="cpu, cuda or mps; the best there is by default")
-    parser.add_argument("--epochs", type=int, default=20, help="passes over the training episodes")
-    parser.add_argument("--restart-epochs", type=int, default=20, help="a cosine cycle of the learning rate")
-    parser.add_argument("--batch", type=int, default=32, help="episodes a step")
-    parser.add_argument("--lr", type=float, default=1e-3, help="highest learning rate")
-    parser.add_argument("--weight-decay", type=float, default=1e-5)
-    parser.add_argument("--hidden", type=int, default=128, help="width of the LSTM's layers")
-    parser.add_argument("--widths", type=int, nargs="+", default=(1024, 2048, 1024), help="of the layers behind it")
-    parser.add_argument("--noise", type=float, default=0.10, help="on the input z, as a share of the std of its steps")
-    parser.add_argument("--dropout", type=float, default=0.1)
-    parser.add_argument("--rollout", type=int, default=0, help="frames of dream that it learns from; 0: none")
-    parser.add_argument("--window", type=int, default=0, help="cut episodes into windows of so many frames, each with "
-                                                              "a memory of its own; 0: whole episodes")
-    parser.add_argument("--teacher", type=float, default=1.0, help="weight of the one-step loss beside --rollout")
-    parser.add_argument("--teacher-epochs", type=int, default=0, help="of the one-step loss alone, before dreams of "
-                                                                      "--rollout frames join")
-    parser.add_argument("--pushforward", action="store_true", help="no gradient through the frames of a dream")
-    parser.add_argument("--unit", action="store_true", help="errors in units of each feature's variance, not its std")
-    parser.add_argument("--muon", type=float, default=0, help="highest learning rate of Muon, for the weights that are "
-                                                              "matrices and not too large; 0: AdamW for all")
-    parser.add_argument("--ema", type=float, default=0, help="keep and measure a moving average of the weights, with "
-                                                             "this decay a step; 0: none")
-    parser.add_argument("--start", help="begin with the weights of this lstm.pt")
     parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args()
+    parser.add_argument("--init-from", type=Path, help="fine-tune this lstm.pt")
+    group = parser.add_argument_group("network")
+    group.add_argument("--hidden", type=int, default=384, help="width of the LSTM's layers")
+    group.add_argument("--widths", type=int, nargs="+", default=(1024, 1248), help="of the layers behind it")
+    group.add_argument("--dropout", type=float, default=0)
+    group = parser.add_argument_group("optimisation")
+    group.add_argument("--epochs", type=int, default=4, help="passes over the training episodes")
+    group.add_argument("--batch", type=int, default=8, help="episodes a step")
+    group.add_argument("--lr", type=float, default=1e-3, help="highest learning rate of AdamW")
+    group.add_argument("--muon", type=float, default=0.03, help="highest learning rate of Muon, for weights that are "
+                                                                "matrices and not too large; 0: AdamW for all")
+    group.add_argument("--weight-decay", type=float, default=1e-5)
+    group = parser.add_argument_group("losses and regularisation")
+    group.add_argument("--rollout-epochs", type=int, default=1, help="at the end, in which rollouts join")
+    group.add_argument("--rollout", type=int, default=16, help="frames of a rollout")
+    group.add_argument("--teacher-weight", type=float, default=4, help="of the one-step loss beside that of rollouts")
+    group.add_argument("--noise", type=float, default=0.10, help="on the input z, as a share of the std of its steps")
+    args = training.use_original(parser, ORIGINAL)
+    if args.rollout < 2:
+        raise SystemExit("--rollout must be 2 frames or more; without rollouts: --rollout-epochs 0")
+    return args
+
+
+@torch.no_grad()
+def rollout_from(model, z, keys, start, steps):
+    """Roll out frames start ... start + steps - 1 after the CONTEXT true frames before them -> (B, steps, Z)."""
+    first = start - CONTEXT
+    predicted, state = model(z[:, first:start], keys[:, first:start])
+    rest, _ = model.rollout(predicted[:, -1], keys[:, start:start + steps - 1], state)
+    return torch.cat([predicted[:, -1:], rest], dim=1)
+
+
+@torch.no_grad()
+def measure(model, z, keys, restart):
+    """Held-out figures of z (B, T, Z), keys float (B, T, K), restart bool (B, T), in evaluation mode -> dict.
+
+    skill: 1 - MSE / MSE of persistence, one step ahead; skill_alive leaves out the steps into a new life.
+    rollout_N: error of rollouts summed over N frames, over that of persistence; below 1 is better than it.
+    spread: std of z in the second half of rollouts as long as the episodes, over the real one: 1 is as lively."""
+    # One step ahead
+    predicted, _ = model(z[:, :-1], keys[:, :-1])
+    error, persistence = (predicted - z[:, 1:]).square(), (z[:, :-1] - z[:, 1:]).square()
+    alive = ~restart[:, 1:]
+    figures = {"skill": 1 - float(error.mean() / persistence.mean()),
+               "skill_alive": 1 - float(error[alive].mean() / persistence[alive].mean())}
+    # Rollouts from every 32nd frame
+    longest = max(HORIZONS)
+    starts = range(CONTEXT, z.shape[1] - longest, 32)
+    rollouts = torch.cat([rollout_from(model, z, keys, t, longest) for t in starts])
+    truth = torch.cat([z[:, t:t + longest] for t in starts])
+    last = torch.cat([z[:, t - 1:t] for t in starts])
+    for n in HORIZONS:
+        error, persistence = (rollouts - truth)[:, :n].square(), (last - truth)[:, :n].square()
+        figures[f"rollout_{n}"] = float(error.mean() / persistence.mean())
+    # Rollouts of whole episodes
+    half = z.shape[1] // 2
+    whole = rollout_from(model, z, keys, CONTEXT, z.shape[1] - CONTEXT)[:, half - CONTEXT:]
+    figures["spread"] = float((whole.flatten(0, 1).std(0) / z[:, half:].flatten(0, 1).std(0)).mean())
+    return figures
+
+
+@torch.no_grad()
+def draw_rollouts(path, model, decoder, z, keys, frames=12, every=2):
+    """A filmstrip of two episodes: the painted true z over the rollout under the same keys, `every` frames."""
+    rollouts = rollout_from(model, z[:2], keys[:2], CONTEXT, frames * every)[:, ::every]
+    truth = z[:2, CONTEXT:CONTEXT + frames * every:every]
+    rows = []
+    for true_z, rollout in zip(truth, rollouts):
+        rows += [decoder.paint(true_z), decoder.paint(rollout)]
+    plots.draw_strip(path, [row[..., :3].cpu().numpy() for row in rows], scale=2)
+
+
+def train_step(model, z, keys, scale, noise, rollout=0, teacher_weight=1.0):
+    """One batch of episodes: z (B, T, Z), keys (B, T, K) -> loss (scalar, 1 is as good as persistence).
+
+    scale (Z): what the squared errors are divided by. noise: on the input z, as a share of dz_std. rollout: frames of
+    the rollouts that branch off every so many frames, from the state that the true frames left; 0: teacher forcing
+    alone. teacher_weight: of the one-step loss beside them."""
+    z_in = z[:, :-1] + noise * model.dz_std * torch.randn_like(z[:, :-1])
+    keys, truth = keys[:, :-1], z[:, 1:]
+
+    # Teacher forcing through the whole episode; the state is kept where a rollout will begin
+    outputs, states, state = [], [], None
+    for part in torch.cat([z_in, keys], dim=-1).split(rollout or z.shape[1], dim=1):
+        output, state = model.lstm(part, state)
+        outputs.append(output)
+        states.append(state)
+    x = torch.cat(outputs, dim=1)                                                       # (B, T - 1, H)
+    if not rollout:
+        return losses.one_step_loss(model.next_z(z_in, x), truth, z[:, :-1], scale)
+    loss = 0
+    if teacher_weight:
+        loss = teacher_weight * losses.one_step_loss(model.next_z(z_in, x), truth, z[:, :-1], scale)
+
+    # All rollouts of the batch side by side, the first frame of each predicted from a true one
+    starts = range(rollout, z_in.shape[1] - rollout + 2, rollout)
+    h = torch.cat([h for h, _ in states[:len(starts)]], dim=1)                          # (L, starts * B, H)
+    c = torch.cat([c for _, c in states[:len(starts)]], dim=1)
+    last = torch.tensor(starts, device=z.device) - 1
+    first = model.next_z(z_in[:, last], x[:, last]).transpose(0, 1).flatten(0, 1)       # (starts * B, Z)
+    rest, _ = model.rollout(first, torch.cat([keys[:, t:t + rollout - 1] for t in starts]), (h, c))
+    return loss + losses.rollout_loss(torch.cat([first[:, None], rest], dim=1),
+                                      torch.cat([truth[:, t - 1:t - 1 + rollout] for t in starts]),
+                                      torch.cat([z[:, t - 1:t] for t in starts]), scale)
+
+
+def check_sizes(args, store):
+    """End the program with one line if there are too few episodes, or too short ones."""
+    train, held_out = store.split()
+    frames = store.z.shape[1]
+    needed = max(CONTEXT + max(HORIZONS) + 1, 2 * args.rollout + 1 if args.rollout_epochs else 0)
+    if frames < needed:
+        raise SystemExit(f"episodes of {frames} frames are too short: at least {needed} are needed")
+    if not len(train) or not len(held_out):
+        raise SystemExit(f"{len(train)} + {len(held_out)} encoded episodes are too few: "
+                         f"at least {data.HELD_OUT} are needed")
+
+
+def make_model(args, store, train, device):
+    """-> the Dynamics, with the statistics of the training set or the weights of --init-from, and its history."""
+    model = models.Dynamics(models.DynamicsConfig(store.z.shape[2], store.keys.shape[2], args.hidden,
+                                                  dropout=args.dropout, widths=tuple(args.widths))).to(device)
+    if args.init_from:
+        init, checkpoint = training.load(args.init_from, models.Dynamics, device)
+        for name in ("z", "keys", "hidden", "widths"):
+            old, new = getattr(init.config, name), getattr(model.config, name)
+            if tuple(np.atleast_1d(old)) != tuple(np.atleast_1d(new)):
+                raise SystemExit(f"{args.init_from} has {name} {old}, this training {new}: make them the same")
+        model.load_state_dict(init.state_dict())
+        return model, checkpoint["history"]
+    z = torch.from_numpy(np.asarray(store.z[train[::max(1, len(train) // 1000)]])).float()
+    dz = (z[:, 1:] - z[:, :-1]).flatten(0, 1)
+    model.dz_mean.copy_(dz.mean(0))
+    model.dz_std.copy_(dz.std(0).clamp(min=1e-6))
+    return model, []
 
 
 def main():
     args = parse()
     torch.manual_seed(args.seed)
-    device, autocast = models.pick_device(args.device)
+    device, autocast = training.pick_device(args.device)
     folder = data.game_folder(args.data, args.game)
     store = data.Latents(folder / "latents")
+    check_sizes(args, store)
     train, held_out = store.split()
-    if args.rollout < 0 or args.rollout == 1:
-        raise SystemExit("--rollout must be 0, or 2 and more frames")
-    if store.z.shape[1] <= CONTEXT + max(HORIZONS):
-        raise SystemExit(f"episodes of {store.z.shape[1]} frames are too short: at least "
-                         f"{CONTEXT + max(HORIZONS) + 1} are needed")
-    window = args.window or store.z.shape[1]
-    if window < 2 or store.z.shape[1] % window:
-        raise SystemExit(f"--window {window} is no divisor of the {store.z.shape[1]} frames of an episode")
-    if 2 * args.rollout > window - 1:
-        raise SystemExit(f"--rollout {args.rollout} does not fit twice into {window} frames")
-    if len(train) < 1 or len(held_out) < 1:
-        raise SystemExit(f"{len(train)} + {len(held_out)} encoded episodes are too few: "
-                         f"at least {data.HELD_OUT} are needed")
-    autoencoder, _ = models.load(folder / "ae.pt", models.Autoencoder, device)
+    autoencoder, _ = training.load(folder / "ae.pt", models.Autoencoder, device)
 
     def load(episodes):
-        """z float (B, T, Z), keys float (B, T, K), restart (B, T) of the numbered episodes, on the device."""
-        arrays = store.z, store.keys, store.restart
-        z, keys, restart = (torch.from_numpy(np.asarray(a[episodes])).to(device) for a in arrays)
+        """z float (B, T, Z), keys float (B, T, K), restart bool (B, T) of the numbered episodes, on the device."""
+        arrays = (np.asarray(a[episodes]) for a in (store.z, store.keys, store.restart))
+        z, keys, restart = (torch.from_numpy(a).to(device) for a in arrays)
         return z.float(), keys.float(), restart
 
-    measured_on = load(held_out[:100])
-    fits = store.z.nbytes < data.memory_bytes() / 4
-    everything = load(train) if fits else None
+    # Everything on the device where it fits, else each batch from the disk
+    held_out_episodes = load(held_out[:100])
+    size = 4 * (store.z.size + store.keys.size)
+    all_z, all_keys, _ = load(train) if size < training.memory_bytes(device) / 4 else (None, None, None)
 
-    sizes = models.DynamicsConfig(store.z.shape[2], store.keys.shape[2], args.hidden, dropout=args.dropout,
-                                 widths=tuple(args.widths))
-    model = models.Dynamics(sizes).to(device)
-    sample = np.sort(np.random.default_rng(0).permutation(train)[:2000])
-    dz = np.diff(store.z[sample].astype(np.float32), axis=1).reshape(-1, sizes.z)
-    model.dz_mean.copy_(torch.from_numpy(dz.mean(0)))
-    model.dz_std.copy_(torch.from_numpy(dz.std(0) + 1e-6))
-    if args.start:
-        begun = models.load(Path(args.start), models.Dynamics, device)[0]
-        theirs, ours = asdict(begun.config) | {"dropout": args.dropout}, asdict(sizes)
-        if other := [f"{name} {theirs[name]}, not {ours[name]}" for name in ours if theirs[name] != ours[name]]:
-            raise SystemExit(f"{args.start} cannot be begun with, it has {'; '.join(other)}")
-        model.load_state_dict(begun.state_dict())
-    scale = model.dz_std ** (2 if args.unit else 1)
+    # The model, and where its training stopped the last time
+    model, history = make_model(args, store, train, device)
+    scale = model.dz_std if args.original else model.dz_std.square()
     optimizer = make_optimizer(model, args.lr, args.muon, args.weight_decay)
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(args.ema)) if args.ema else None
-    shown = average.module if args.ema else model
-    schedule = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, args.restart_epochs)
-    shuffled = np.random.default_rng(args.seed)
-    best, first = float("inf"), 0
-    if state := models.load_resume(folder / "lstm_resume.pt", model, optimizer, schedule):
-        best, first = state["best"], state["epoch"]
-        if args.ema:
-            average.load_state_dict(state["average"])
-        shuffled.bit_generator.state = state["shuffled"]
-    frames = len(train) * store.z.shape[1]
-    print(f"{device}, {models.parameters(model):,} parameters, {frames:,} frames to train on, "
+    cycle = min(RESTART_EPOCHS, args.epochs) if args.original else args.epochs
+    schedule = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, cycle)
+    rng = np.random.default_rng(args.seed)
+    best, first, seconds = float("inf"), 0, 0.0
+    if state := training.load_resume(folder / "lstm_resume.pt", model, optimizer, schedule):
+        best, first, seconds = state["best"], state["epoch"], state["seconds"]
+        rng.bit_generator.state = state["rng"]
+    count = len(train) * store.z.shape[1]
+    print(f"{device}, {models.count_parameters(model):,} parameters, {count:,} frames to train on, "
           f"{len(held_out) * store.z.shape[1]:,} held out; epoch {first} of {args.epochs}")
 
     steps = max(len(train) // args.batch, 1)
     clock = plots.Clock(args.epochs, first)
     for epoch in range(first, args.epochs):
-        total = 0.0
-        order = shuffled.permutation(len(train))
+        # One pass over all episodes in random order; in the last epochs with rollouts
+        start, total = time.perf_counter(), 0.0
+        rollout = args.rollout if epoch >= args.epochs - args.rollout_epochs else 0
+        model.train()
+        order = rng.permutation(len(train))
         for step in range(steps):
-            chosen = order[step * args.batch:(step + 1) * args.batch]
-            z, keys = [a[chosen] for a in everything[:2]] if fits else load(np.sort(train[chosen]))[:2]
-            z, keys = (x.unflatten(1, (-1, window)).flatten(0, 1) for x in (z, keys))
+            numbers = order[step * args.batch:(step + 1) * args.batch]
+            z, keys = (all_z[numbers], all_keys[numbers]) if all_z is not None else load(train[numbers])[:2]
             with autocast():
-                loss = train_step(model, z, keys, args, scale, args.rollout if epoch >= args.teacher_epochs else 0)
+                loss = train_step(model, z, keys, scale, args.noise, rollout, args.teacher_weight)
             optimizer.zero_grad()
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # a dream trained through time can explode
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # gradients through a rollout can explode
             optimizer.step()
-            if args.ema:
-                average.update_parameters(model)
             schedule.step(epoch + (step + 1) / steps)
             total += loss.detach()
-        models.check_finite(total, folder / "lstm_resume.pt")
-        figures = measure(shown, *measured_on)
+        training.check_finite(total, folder / "lstm_resume.pt")
+        seconds += time.perf_counter() - start
+
+        # Measure on held-out episodes, report
+        model.eval()
+        figures = measure(model, *held_out_episodes)
         train_loss, score = float(total) / steps, figures[f"rollout_{max(HORIZONS)}"]
+        errors = ", ".join(f"{n} frames {figures[f'rollout_{n}']:5.3f}" for n in HORIZONS)
         print(f"epoch {epoch + 1:4d} | train {train_loss:6.4f} | one-step skill {figures['skill']:6.3f} | "
-              "dream over persistence " + ", ".join(f"{n} frames {figures[f'rollout_{n}']:5.3f}" for n in HORIZONS)
-              + f" | spread {figures['spread']:4.2f} | {clock.words(epoch + 1, 'frames', frames)}", flush=True)
+              f"rollout over persistence {errors} | spread {figures['spread']:4.2f} | "
+              f"{clock.words(epoch + 1, 'frames', count)}", flush=True)
         with data.disk_errors(folder):
             plots.log(folder / "lstm_log.jsonl", {"epoch": epoch + 1, "train": train_loss, **figures})
             plots.draw_curves(folder / "lstm_log.jsonl", folder / "lstm_curves.png",
-                               ["train", *(f"rollout_{n}" for n in HORIZONS)])
-            paint_dream(folder / "lstm_dream.png", shown, autoencoder.decoder, *measured_on[:2])
+                              ["train", *(f"rollout_{n}" for n in HORIZONS)])
+            draw_rollouts(folder / "lstm_dream.png", model, autoencoder.decoder, *held_out_episodes[:2])
+            # Keep the best epoch, and what the next one needs
             if score < best:
                 best = score
-                models.save(folder / "lstm.pt", shown, measured={k: round(v, 4) for k, v in figures.items()},
-                            how={**vars(args), "device": str(device), "epochs_done": epoch + 1, "frames_seen": frames})
-            models.save_resume(folder / "lstm_resume.pt", model, optimizer, schedule, epoch=epoch + 1, best=best,
-                               shuffled=shuffled.bit_generator.state,
-                               average=average.state_dict() if args.ema else None)
-    print(f"best: dream over persistence {best:.3f} over {max(HORIZONS)} frames, in {folder / 'lstm.pt'}; "
+                entry = training.history_entry(args, store.meta, count, seconds, device)
+                figures = {"epoch": epoch + 1} | {name: round(value, 4) for name, value in figures.items()}
+                training.save(folder / "lstm.pt", model, history=[*history, entry | {"figures": figures}],
+                              figures=figures)
+            training.save_resume(folder / "lstm_resume.pt", model, optimizer, schedule, epoch=epoch + 1, best=best,
+                                 seconds=seconds, rng=rng.bit_generator.state)
+    print(f"best: rollout over persistence {best:.3f} over {max(HORIZONS)} frames, in {folder / 'lstm.pt'}; "
           f"look at {folder / 'lstm_dream.png'}")
 
 

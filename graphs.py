@@ -1,0 +1,120 @@
+"""Networks as ONNX graphs: written with short weights, and compared with PyTorch.
+
+Weights are stored as float16 with 8 of its 11 significant bits, which gzip makes smaller, and computed with as
+float32.
+
+Shapes: N frames side by side, Z latent features, K keys, L LSTM layers, H hidden width
+"""
+import logging
+import warnings
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+
+import data
+import models
+
+LARGE = 1024       # numbers: smaller arrays are kept as they are
+BITS = 8           # significant bits of a weight
+
+
+class Graph(torch.nn.Module):
+    """A function of a network as a module of its own, which is what torch.onnx.export takes."""
+
+    def __init__(self, network, function, inputs, outputs):
+        """inputs, outputs: their names in the graph."""
+        super().__init__()
+        self.network, self.function, self.inputs, self.outputs = network, function, inputs, outputs
+
+    def forward(self, *inputs):
+        return self.function(self.network, *inputs)
+
+
+def step(dynamics, z, keys, h, c):
+    """One frame of the dream: z (N, Z), keys (N, K), h and c (L, N, H) -> z_next, h_next, c_next."""
+    z_next, (h, c) = dynamics(z[:, None], keys[:, None], (h, c))
+    return z_next[:, 0], h, c
+
+
+def make_graphs(autoencoder, dynamics):
+    """-> {name: Graph} of the three graphs of a model folder."""
+    return {"encoder": Graph(autoencoder.encoder, models.Encoder.forward, ["frames"], ["z"]),
+            "decoder": Graph(autoencoder.decoder, models.Decoder.paint, ["z"], ["rgba"]),
+            "dynamics": Graph(dynamics, step, ["z", "keys", "h", "c"], ["z_next", "h_next", "c_next"])}
+
+
+def example(dynamics, z, n):
+    """Inputs of all graphs for n frames: noise, z of real frames (any, Z), each key in turn, some state -> {name:
+    tensor}."""
+    c = dynamics.config
+    rng = np.random.default_rng(n)
+    h, cell = torch.from_numpy(rng.normal(0, 0.3, (2, c.layers, n, c.hidden)).astype(np.float32))
+    return {"frames": torch.from_numpy(rng.integers(0, 256, (n, data.SIZE, data.SIZE, 3), np.uint8)),
+            "z": torch.from_numpy(np.resize(z, (n, c.z)).astype(np.float32)),
+            "keys": torch.eye(c.keys)[torch.arange(n) % c.keys], "h": h, "c": cell}
+
+
+@torch.no_grad()
+def shorten(network):
+    """Round the weights of a network, in place, to what the files hold: float16, large matrices with BITS significant
+    bits, so off by 0.1% on average."""
+    for weight in network.parameters():
+        mantissa, exponent = torch.frexp(weight)
+        bits = BITS if weight.numel() >= LARGE else 11
+        weight.copy_(torch.ldexp((mantissa * 2 ** bits).round() / 2 ** bits, exponent).half())
+
+
+def store_halves(graph):
+    """Keep the large weights of an ONNX graph as float16, with a Cast behind each: half the file, computed in
+    float32."""
+    casts = []
+    for weight in graph.initializer:
+        values = onnx.numpy_helper.to_array(weight)
+        if values.dtype == np.float32 and values.size >= LARGE:
+            name, half = weight.name, f"{weight.name}.half"
+            weight.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), half))
+            casts.append(onnx.helper.make_node("Cast", [half], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:], graph.value_info[:]
+    graph.node.extend(nodes)
+
+
+def write(path, graph, inputs):
+    """Export one Graph to `path`. inputs: {name: example}, no tensor twice, as torch would merge the two."""
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    batch_axes = tuple({1 if name in ("h", "c") else 0: torch.export.Dim("N")} for name in graph.inputs)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's exporter warns about its own internals
+        torch.onnx.export(graph, tuple(inputs[name] for name in graph.inputs), str(path), input_names=graph.inputs,
+                          output_names=graph.outputs, dynamic_shapes=(batch_axes,), external_data=False,
+                          verbose=False)
+    model = onnx.load(path)
+    for part in (model.graph, *model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info):
+        del part.metadata_props[:]  # stack traces with the folders of this machine
+    store_halves(model.graph)
+    onnx.save(model, path)
+    onnx.checker.check_model(str(path), full_check=True)
+
+
+@torch.no_grad()
+def difference(path, graph, inputs, steps=5):
+    """Largest difference between onnxruntime and PyTorch, each fed with its own output, as a share of the largest
+    value there (at least 1)."""
+    session, worst = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]), 0.0
+    torch_inputs = {name: inputs[name] for name in graph.inputs}
+    onnx_inputs = {name: x.numpy() for name, x in torch_inputs.items()}
+    for _ in range(steps):
+        expected = graph(*torch_inputs.values())
+        expected = expected if isinstance(expected, tuple) else (expected,)
+        for name, a, b in zip(graph.outputs, expected, session.run(graph.outputs, onnx_inputs)):
+            gap = (torch.from_numpy(b).double() - a.double()).abs()
+            if b.dtype == np.uint8:  # a value on the edge may be rounded to either side
+                gap = (gap - 1).clamp(min=0)
+            gap = gap.max().item() / max(1.0, a.abs().max().item())
+            worst = max(worst, gap) if gap <= 1 else 1.0  # 1.0 for NaN, too
+            fed_back = name.removesuffix("_next")
+            if fed_back in torch_inputs:
+                torch_inputs[fed_back], onnx_inputs[fed_back] = a, b
+    return worst

@@ -1,0 +1,136 @@
+"""What both trainings share: the device, checkpoints that resume, and the history of what made the weights.
+
+A checkpoint holds {"config", "weights", "history", "figures"}: what makes the network, its weights, every training
+that made them in order, and the last one's held-out figures.
+"""
+import os
+import pickle
+import platform
+import shlex
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+
+import data
+import models
+
+KINDS = {models.Autoencoder: (models.AutoencoderConfig, "train_ae.py"),
+         models.Dynamics: (models.DynamicsConfig, "train_lstm.py")}
+# What torch.load raises for a damaged or foreign file.
+UNREADABLE = (RuntimeError, ValueError, LookupError, EOFError, pickle.UnpicklingError)
+
+
+def has_bfloat16(device):
+    """Whether the torch.device has instructions for bfloat16; a CPU without them is 7 times as fast with float32."""
+    if device.type == "cpu":
+        capabilities = torch.cpu.get_capabilities()
+        return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
+    return device.type == "cuda"
+
+
+def pick_device(name=None):
+    """The device to train on -> torch.device, and a function that makes its autocast context.
+
+    name: cpu, cuda or mps; None: CUDA before MPS before CPU. bfloat16 where there are instructions for it. Ends the
+    program with one line if there is no such device."""
+    best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name or best)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise SystemExit(f"no device {name} here ({str(error).splitlines()[0]}): use --device {best}") from None
+    return device, lambda: torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device))
+
+
+def memory_bytes(device):
+    """Memory of the torch.device in bytes: on a GPU what is free."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return data.memory_bytes()
+
+
+def use_original(parser, original):
+    """Parse the arguments, with --original taking the place of the defaults -> args. original: {option: value}."""
+    parser.add_argument("--original", action="store_true", help="the original's recipe in place of the defaults")
+    if parser.parse_known_args()[0].original:
+        parser.set_defaults(**original)
+    return parser.parse_args()
+
+
+def history_entry(args, recording, frames, seconds, device):
+    """What a training writes down of itself, for the history: a dict for JSON.
+
+    args: its arguments. recording: meta.json of its data. frames: in its training set. seconds: that it took."""
+    facts = ("game", "policy", "seed", "ticks_per_frame", "url")
+    return {"command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]), 
+            "arguments": {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()},
+            "data": {name: recording[name] for name in facts if name in recording},
+            "frames": frames, "seconds": round(seconds), "machine": f"{platform.machine()}, {os.cpu_count()} cores, "
+            + (torch.cuda.get_device_name(device) if device.type == "cuda" else device.type),
+            "torch": str(torch.__version__)}
+
+
+def check_finite(loss, resume_path):
+    """End the program if the loss of an epoch (scalar) is not finite. resume_path: the checkpoint of the one before."""
+    if not torch.isfinite(torch.as_tensor(loss)):
+        raise SystemExit(f"the training has diverged: use a lower --muon or --lr and move {resume_path.name} away. "
+                         "The best checkpoint so far is kept")
+
+
+# ------------------------------------------------------------------------------------------------------ checkpoints
+
+def save(path, model, **rest):
+    """Write a checkpoint aside, then rename: config, weights, and what else is given."""
+    part = path.with_name(path.name + ".part")
+    with open(part, "wb") as file:  # with a file a full disk is an OSError, with a name an obscure RuntimeError
+        torch.save({"config": asdict(model.config), "weights": model.state_dict(), **rest}, file)
+    part.replace(path)
+
+
+def load(path, kind, device="cpu"):
+    """Open a checkpoint of save() -> model in evaluation mode, the whole checkpoint.
+
+    kind: models.Autoencoder or models.Dynamics. Ends the program with one line if the file is missing, damaged, or of
+    another network."""
+    config, script = KINDS[kind]
+    if not path.exists():
+        raise SystemExit(f"no checkpoint {path}: run  python {script}  first")
+    advice = f"move it away and run  python {script}  again"
+    try:
+        checkpoint = torch.load(path, map_location=device, weights_only=True)
+        if "sizes" in checkpoint:
+            raise SystemExit(f"{path} was made by an earlier version, whose checkpoints differ: {advice}")
+        model = kind(config(**checkpoint["config"]))
+        model.load_state_dict(checkpoint["weights"])
+    except (*UNREADABLE, TypeError) as error:
+        reason = next(iter(str(error).splitlines()), "")
+        raise SystemExit(f"{path} is not a checkpoint of {script} ({type(error).__name__}: {reason}): "
+                         f"{advice}") from None
+    return model.to(device).eval(), checkpoint
+
+
+def save_resume(path, model, optimizer, schedule, **rest):
+    """Write all that a resumed training needs."""
+    save(path, model, optimizer=optimizer.state_dict(), schedule=schedule.state_dict(),
+         torch_rng=torch.get_rng_state(), **rest)
+
+
+def load_resume(path, model, optimizer, schedule):
+    """Put a training back where save_resume() left it -> the checkpoint, or None if there is none."""
+    if not path.exists():
+        return None
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if state["config"] != asdict(model.config):
+            raise ValueError(f"it was made with {state['config']}")
+        model.load_state_dict(state["weights"])
+        optimizer.load_state_dict(state["optimizer"])
+        schedule.load_state_dict(state["schedule"])
+        torch.set_rng_state(state["torch_rng"])
+    except UNREADABLE as error:
+        reason = next(iter(str(error).splitlines()), "")
+        raise SystemExit(f"cannot resume from {path} ({type(error).__name__}: {reason}): use the arguments it was "
+                         "made with, or move it away to start anew") from None
+    return state
