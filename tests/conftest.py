@@ -1,19 +1,20 @@
-"""What several tests share: a browser, and a model folder that export.py made from random weights."""
+"""Fixtures that several tests share: recordings, a browser, a model folder that export.py made of random weights."""
+import os
 import shutil
 import signal
-import sys
-from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side: threads would wait for each other
 
 import numpy as np
 import pytest
 import torch
+from helpers import collect, run
 from playwright.sync_api import sync_playwright
 
-
-import data  # noqa: E402
-import models  # noqa: E402
-from capture import browser as recorder  # noqa: E402
-from helpers import collect, run  # noqa: E402
+import data
+import models
+import training
+from capture import browser as recorder
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job, and its children, would ignore Ctrl-C
 
@@ -50,15 +51,16 @@ def toy_data(tmp_path_factory):
     folder = root / "runner"
     folder.mkdir()
     torch.manual_seed(0)
-    autoencoder, dynamics = models.Autoencoder(), models.Dynamics()
+    autoencoder = models.Autoencoder()
+    dynamics = models.Dynamics(models.DynamicsConfig(hidden=128, widths=(1024, 2048, 1024)))
     with torch.no_grad():
         for weights in autoencoder.parameters():
             weights += 0.01 * torch.randn_like(weights)  # biases start at 0, and equal ones are stored once
-    models.save(folder / "ae.pt", autoencoder, how={"epochs": 1}, measured={"psnr": 1.5})
+    training.save(folder / "ae.pt", autoencoder, history=[{"command": "train_ae.py"}], figures={"psnr_db": 1.5})
     dynamics.dz_std *= 0.5
     with torch.no_grad():
         dynamics.head[-1].weight *= 30  # random weights hardly listen to the keys
-    models.save(folder / "lstm.pt", dynamics)
+    training.save(folder / "lstm.pt", dynamics, history=[{"command": "train_lstm.py"}], figures={})
     meta = {"game": "runner", "keys": list("qwop"), "tick_ms": 33.33, "ticks_per_frame": 3}
     latents, rng = data.Latents.create(folder / "latents", 21, 64, 16, 4, meta), np.random.default_rng(0)
     for episode in range(21):
