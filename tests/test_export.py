@@ -11,11 +11,13 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from helpers import run
+from helpers import complaint, run
 from PIL import Image
 
 import export
+import graphs
 import models
+import training
 from capture import policies
 
 SHAPES = {"frames": ["N", 96, 96, 3], "rgba": ["N", 96, 96, 4],
@@ -52,40 +54,41 @@ def test_weights_are_stored_once_and_mish_is_rewritten(toy_model):
 @torch.no_grad()
 @pytest.mark.parametrize("n", [1, 5])
 def test_twenty_dreamed_frames_equal_pytorch(toy_data, toy_model, n):
-    autoencoder, _ = models.load(toy_data / "runner" / "ae.pt", models.Autoencoder)
-    dynamics, _ = models.load(toy_data / "runner" / "lstm.pt", models.Dynamics)
-    for weights in (*autoencoder.parameters(), *dynamics.parameters()):
-        export.shorten(weights)  # as the files hold them
+    autoencoder, _ = training.load(toy_data / "runner" / "ae.pt", models.Autoencoder)
+    dynamics, _ = training.load(toy_data / "runner" / "lstm.pt", models.Dynamics)
+    graphs.shorten(autoencoder)  # as the files hold them
+    graphs.shorten(dynamics)
     rng = np.random.default_rng(n)
     frames = rng.integers(0, 256, (n, 96, 96, 3), np.uint8)
     keys = rng.integers(0, 2, (n, 20, 4)).astype(np.float32)
     z = session(toy_model, "encoder").run(["z"], {"frames": frames})[0]
     np.testing.assert_allclose(z, autoencoder.encoder(torch.from_numpy(frames)), atol=1e-5)
-    wanted, (h_wanted, c_wanted) = dynamics.rollout(torch.from_numpy(z), torch.from_numpy(keys))
+    expected, (h_expected, c_expected) = dynamics.rollout(torch.from_numpy(z), torch.from_numpy(keys))
 
     graph, h, c = session(toy_model, "dynamics"), *np.zeros((2, 3, n, 128), np.float32)
     for t in range(20):
         z, h, c = graph.run(None, {"z": z, "keys": keys[:, t], "h": h, "c": c})
-        np.testing.assert_allclose(z, wanted[:, t], atol=1e-4, rtol=1e-4)
-    np.testing.assert_allclose(h, h_wanted, atol=1e-4)
-    np.testing.assert_allclose(c, c_wanted, atol=1e-4)
+        np.testing.assert_allclose(z, expected[:, t], atol=1e-4, rtol=1e-4)
+    np.testing.assert_allclose(h, h_expected, atol=1e-4)
+    np.testing.assert_allclose(c, c_expected, atol=1e-4)
     rgba = session(toy_model, "decoder").run(["rgba"], {"z": z})[0]
     difference = rgba.astype(int) - autoencoder.decoder.paint(torch.from_numpy(z)).numpy().astype(int)
     assert np.abs(difference).max() <= 1 and (rgba[..., 3] == 255).all()
 
 
-def test_meta_and_script_say_what_is_there(toy_model):
+def test_meta_and_script_agree_with_the_files(toy_model):
     meta = json.loads((toy_model / "meta.json").read_text())
     assert meta["game"] == "runner" and meta["keys"] == list("qwop")
     assert meta["tick_ms"] == 33.33 and meta["ticks_per_frame"] == 3 and meta["frame_ms"] == 99.99
     assert meta["parameters"] == 6_783_779 and meta["format"] == 1 and meta["dz_std"] == [0.5] * 16
-    assert meta["how"]["autoencoder"] == {"epochs": 1} and meta["fidelity"]["autoencoder"] == {"psnr": 1.5}
+    assert meta["history"] == [{"command": "train_ae.py"}, {"command": "train_lstm.py"}]
+    assert meta["fidelity"] == {"autoencoder": {"psnr_db": 1.5}, "dynamics": {}}
     assert all(low < 0 < high for low, high in zip(meta["z_low"], meta["z_high"], strict=True))
     assert set(meta["sha256"]) == {"encoder.onnx", "decoder.onnx", "dynamics.onnx", "model.js", "clips.js"}
     assert len(meta["gaits"]) == 3 and meta["gaits"][0]["score"] == max(gait["score"] for gait in meta["gaits"])
     assert "readout" not in meta  # nothing was recorded with a score
-    for name, wanted in meta["sha256"].items():
-        assert hashlib.sha256((toy_model / name).read_bytes()).hexdigest() == wanted
+    for name, expected in meta["sha256"].items():
+        assert hashlib.sha256((toy_model / name).read_bytes()).hexdigest() == expected
 
     script = (toy_model / "model.js").read_text()
     script = json.loads(script.removeprefix("self.DREAM_MODEL = ").removesuffix(";\n"))
@@ -123,6 +126,7 @@ def test_start_states_are_true_moments_of_held_out_lives(toy_data, toy_model):
     assert moments[0] == 0 and all(10 <= m < 25 for m in moments[1:]) and len(set(moments)) == 8
 
 
+@pytest.mark.slow
 def test_two_exports_give_equal_bytes_and_keep_what_else_is_there(toy_data, toy_model, tmp_path):
     (tmp_path / "note.txt").write_text("mine")
     assert run("export.py", "--data", toy_data, "--out", tmp_path).returncode == 0
@@ -132,27 +136,26 @@ def test_two_exports_give_equal_bytes_and_keep_what_else_is_there(toy_data, toy_
 
 
 @pytest.mark.parametrize("lacking", ["ae.pt", "lstm.pt", "latents", "latents/meta.json"])
-def test_what_is_missing_is_told_in_one_line(toy_data, tmp_path, lacking):
+def test_what_is_missing_is_one_line(toy_data, tmp_path, lacking):
     shutil.copytree(toy_data / "runner", tmp_path / "runner", ignore=shutil.ignore_patterns("model"))
     path = tmp_path / "runner" / lacking
     shutil.rmtree(path) if path.is_dir() else path.unlink()
-    result = run("export.py", "--data", tmp_path)
-    assert result.returncode == 1 and len(result.stderr.splitlines()) == 1 and "run  python" in result.stderr
+    assert "run  python" in complaint(run("export.py", "--data", tmp_path))
     assert not (tmp_path / "runner" / "model").exists()
 
 
 def test_networks_that_do_not_fit_together_are_refused(toy_data, tmp_path):
     shutil.copytree(toy_data / "runner", tmp_path / "runner", ignore=shutil.ignore_patterns("model"))
-    models.save(tmp_path / "runner" / "lstm.pt", models.Dynamics(models.DynamicsConfig(z=8)))
-    result = run("export.py", "--data", tmp_path)
-    assert result.returncode == 1 and len(result.stderr.splitlines()) == 1 and "does not fit" in result.stderr
+    training.save(tmp_path / "runner" / "lstm.pt", models.Dynamics(models.DynamicsConfig(z=8)), history=[],
+                  figures={})
+    assert "does not fit" in complaint(run("export.py", "--data", tmp_path))
 
 
 def test_a_graph_that_differs_from_pytorch_replaces_nothing(toy_data, toy_model, tmp_path, monkeypatch):
     shutil.copytree(toy_data / "runner", tmp_path / "runner")
     torch.manual_seed(1)
-    models.save(tmp_path / "runner" / "ae.pt", models.Autoencoder())  # other weights than the graphs have
-    monkeypatch.setattr(export, "write_graph", lambda path, *_: shutil.copy(toy_model / path.name, path))
+    training.save(tmp_path / "runner" / "ae.pt", models.Autoencoder(), history=[], figures={})  # not the graphs' weights
+    monkeypatch.setattr(graphs, "write", lambda path, *_: shutil.copy(toy_model / path.name, path))
     monkeypatch.setattr("sys.argv", ["export.py", "--data", str(tmp_path)])
     with pytest.raises(SystemExit, match="differs from PyTorch by"):
         export.main()
@@ -161,50 +164,10 @@ def test_a_graph_that_differs_from_pytorch_replaces_nothing(toy_data, toy_model,
         assert (tmp_path / "runner" / "model" / path.name).read_bytes() == path.read_bytes(), path.name
 
 
-def check_unpacked(folder, original, to):
-    """What unpack.py makes of a model folder is the checkpoints that it was made from."""
-    result = run("unpack.py", folder, "--data", to)
-    assert result.returncode == 0, result.stderr
-    for name, kind in (("ae.pt", models.Autoencoder), ("lstm.pt", models.Dynamics)):
-        (ours, _), (theirs, _) = (models.load(root / "runner" / name, kind) for root in (to, original))
-        assert ours.config.widths == theirs.config.widths
-        ours, theirs = ours.state_dict(), theirs.state_dict()
-        assert set(ours) == set(theirs)
-        for weight, exact in theirs.items():
-            export.shorten(exact)  # as the files hold them
-            torch.testing.assert_close(ours[weight], exact, atol=1e-3, rtol=1e-3)
-
-
-def test_networks_of_other_widths_are_exported_and_come_back(toy_data, tmp_path):
-    other, back = tmp_path / "other", tmp_path / "back"
-    shutil.copytree(toy_data / "runner", other / "runner", ignore=shutil.ignore_patterns("model"))
-    torch.manual_seed(0)
-    autoencoder = models.Autoencoder(models.AutoencoderConfig(widths=(24, 40, 12)))
-    for name, weight in autoencoder.named_parameters():
-        if name.endswith("bias"):  # those that are all 0 are not kept
-            torch.nn.init.normal_(weight, std=0.1)
-    models.save(other / "runner" / "ae.pt", autoencoder)
-    models.save(other / "runner" / "lstm.pt", models.Dynamics(models.DynamicsConfig(hidden=48, widths=(80, 40))))
-    assert run("export.py", "--data", other).returncode == 0
-    assert session(other / "runner" / "model", "dynamics").get_inputs()[2].shape == [3, "N", 48]
-    check_unpacked(other / "runner" / "model", other, back)
-
-
-def test_a_model_folder_becomes_checkpoints_again(toy_data, toy_model, tmp_path):
-    check_unpacked(toy_model, toy_data, tmp_path)
-    result = run("unpack.py", toy_model, "--data", tmp_path)
-    assert result.returncode == 1 and "ae.pt is there" in result.stderr and len(result.stderr.splitlines()) == 1
-
-
-def test_a_folder_that_is_not_understood_writes_nothing(toy_model, tmp_path):
-    folder = tmp_path / "model"
-    shutil.copytree(toy_model, folder)
-    proto = onnx.load(folder / "dynamics.onnx")
-    bias = next(x for x in proto.graph.initializer if x.name == "network.head.10.bias")
-    bias.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(bias) + 1, bias.name))
-    half = next(x for x in proto.graph.initializer if x.name.endswith("lstm.weight_hh_l1.half"))
-    half.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(half)[::-1].copy(), "unknown"))
-    onnx.save(proto, folder / "dynamics.onnx")
-    result = run("unpack.py", folder, "--data", tmp_path)
-    assert result.returncode == 1 and "lstm.weight_hh_l1" in result.stderr and len(result.stderr.splitlines()) == 1
-    assert not (tmp_path / "runner").exists()
+@pytest.mark.slow
+def test_networks_of_other_sizes_are_exported(toy_data, tmp_path):
+    shutil.copytree(toy_data / "runner", tmp_path / "runner", ignore=shutil.ignore_patterns("model"))
+    other = models.Dynamics(models.DynamicsConfig(hidden=48, widths=(80, 40)))
+    training.save(tmp_path / "runner" / "lstm.pt", other, history=[], figures={})
+    assert run("export.py", "--data", tmp_path).returncode == 0
+    assert session(tmp_path / "runner" / "model", "dynamics").get_inputs()[2].shape == [3, "N", 48]
