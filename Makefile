@@ -1,29 +1,42 @@
-# make play      play the shipped dream (installs only what playing needs)
-# make test      lint and test (installs everything, and a browser if there is none)
-# make pipeline  every step, small: from an empty data/ to a playable model in data/runner/model
+# make play                            play the shipped dreams (installs only what playing needs)
+# make test                            lint, and the fast tests (installs everything, and a browser if there is none)
+# make test-all                        the slow tests too
+# make dream GAME=path/to/game.py      every step for a game of yours: from nothing to a playable model
+# make pipeline                        the same for the open runner, small
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
+GAME ?= runner
+# How much is recorded and trained: stored episodes, episodes encoded in all, passes over them
+EPISODES ?= 190
+LIVE ?= 4000
+AE_EPOCHS ?= 12
+LSTM_EPOCHS ?= 4
+TICKS ?= 3
 
 play: .venv/play
 	$(BIN)/python app.py
 
 test: .venv/all .venv/browser
 	$(BIN)/ruff check .
-	$(BIN)/python -m pytest
+	$(BIN)/biome lint .
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
-pipeline: .venv/all .venv/browser
-	@set -e; began=$$SECONDS; \
-	step() { local start=$$SECONDS; echo "== python $$*"; $(BIN)/python "$$@"; echo "== took $$((SECONDS - start)) s"; }; \
-	step collect.py --episodes 80; \
-	step collect.py --held-out; \
-	step train_ae.py --epochs 6 --restart-epochs 6 --batch 64 --run 1 --lr 2e-3 --muon 0.02 --dropout 0 --edge 0 --interpretability 0; \
-	step encode.py --live 600; \
-	step train_lstm.py --epochs 4 --restart-epochs 4 --teacher-epochs 3 --rollout 16 --teacher 4 --hidden 384 \
-		--widths 1024 1248 --unit --dropout 0 --window 128 --batch 8 --muon 0.03; \
-	step export.py; \
-	step evaluate.py; \
-	echo "== all took $$((SECONDS - began)) s; play it:  $(BIN)/python app.py --model data/runner/model"
+test-all: test
+	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile
+
+dream: .venv/all .venv/browser
+	time $(BIN)/python collect.py --game $(GAME) --episodes $(EPISODES) --ticks-per-frame $(TICKS)
+	time $(BIN)/python collect.py --game $(GAME) --held-out
+	time $(BIN)/python train_ae.py --game $(GAME) --epochs $(AE_EPOCHS)
+	time $(BIN)/python encode.py --game $(GAME) --live $(LIVE)
+	time $(BIN)/python train_lstm.py --game $(GAME) --epochs $(LSTM_EPOCHS)
+	time $(BIN)/python export.py --game $(GAME)
+	time $(BIN)/python evaluate.py --game $(GAME)
+	@echo "play it:  $(BIN)/python app.py --model data/$(basename $(notdir $(GAME)))/model"
+
+pipeline:
+	$(MAKE) dream GAME=runner EPISODES=80 LIVE=600 AE_EPOCHS=6
 
 .venv/play: requirements-play.txt
 	$(PYTHON) -m venv .venv
@@ -42,4 +55,4 @@ pipeline: .venv/all .venv/browser
 	$(BIN)/python -m capture.browser
 	@touch $@
 
-.PHONY: play test pipeline
+.PHONY: play test test-all dream pipeline
