@@ -1,8 +1,8 @@
 """Episodes and latents on disk: how they are written, checked, opened and split.
 
     data/<game>/frames/episode_000000.npz   frames (T, 96, 96, 3) uint8, keys (T, K) uint8, restart (T,) bool,
-                                            over (T,) bool: the life has ended in this frame; where the game tells
-                                            them pose (T, 12, 3) and score (T,) float32
+                                            over (T,) bool: the life has ended in this frame; where the game
+                                            tells them pose (T, 12, 3) and score (T,) float32
     data/<game>/frames/meta.json            how they were made
     held_out/<game>/<kind>.npz              whole episodes that only measure, all arrays with E in front; as in frames/
     data/<game>/latents/*.npy               z (E, T, Z) float32 or float16, keys (E, T, K) uint8, restart (E, T) bool,
@@ -71,7 +71,8 @@ def disk_errors(folder):
                          "and run the same command again") from None
 
 
-# ---------------------------------------------------------------------------------------------- recorded episodes
+# ---------------------------------------------------------------------------------------------- recorded
+# episodes
 
 def episode_path(frames_folder, episode):
     return frames_folder / f"episode_{episode:06d}.npz"
@@ -98,14 +99,16 @@ def save_episode(path, arrays):
 
 
 def load_episode(path, names=("frames", "keys", "restart")):
-    """Read the named arrays of one episode -> dict. Raises ValueError that says what is wrong with the file."""
+    """Read the named arrays of one episode -> dict. Raises ValueError that says what is wrong with the
+    file."""
     episode = read_arrays(path, names)
     check_episode(episode, names)
     return episode
 
 
 def read_arrays(path, names):
-    """The named arrays of an .npz file, as far as it has them -> dict. Raises ValueError if it cannot be read."""
+    """The named arrays of an .npz file, as far as it has them -> dict. Raises ValueError if it cannot be
+    read."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in names if name in archive}
@@ -114,7 +117,8 @@ def read_arrays(path, names):
 
 
 def check_episode(episode, names=("frames", "keys", "restart")):
-    """Raise ValueError that says what is wrong with the arrays of one episode. names: those it should have."""
+    """Raise ValueError that says what is wrong with the arrays of one episode. names: those it should
+    have."""
     for name in ("frames", "keys", "restart"):
         if name in names and name not in episode:
             raise ValueError(f"no array '{name}' in it: not an episode of collect.py")
@@ -133,8 +137,9 @@ def check_episode(episode, names=("frames", "keys", "restart")):
 
 
 def load_held_out(folder):
-    """The held-out episodes by the kind of keys they were played with: {kind: dict of arrays (E, T, ...)}. Of M more
-    episodes there are the first frames alone, and all keys and falls: more_frames, more_keys, more_over (M, ...).
+    """The held-out episodes by the kind of keys they were played with: {kind: dict of arrays (E, T, ...)}. Of
+    M more episodes there are the first frames alone, and all keys and falls: more_frames, more_keys,
+    more_over (M, ...).
 
     Ends the program with one line if there are none, or a file is damaged."""
     kinds = {}
@@ -174,7 +179,8 @@ def load_episodes(frames_folder, names=("frames", "keys", "restart"), wanted=Non
 def load_frames(frames_folder, memory):
     """The frames of all episodes -> uint8 (E, T, 96, 96, 3), numbers (E,).
 
-    memory: bytes that they may take; more lie in a memory-mapped file, which is gone when the program ends."""
+    memory: bytes that they may take; more lie in a memory-mapped file, which is gone when the program
+    ends."""
     count, frames, numbers = len(episode_files(frames_folder)), None, []
     for number, episode in load_episodes(frames_folder, ("frames",)):
         if frames is None:
@@ -194,7 +200,8 @@ def load_frames(frames_folder, memory):
 
 
 def load_poses(frames_folder, numbers):
-    """The recorded poses of the numbered episodes -> float32 (E, T, P, 3). Ends the program if the game tells none."""
+    """The recorded poses of the numbered episodes -> float32 (E, T, P, 3). Ends the program if the game tells
+    none."""
     wanted = set(numbers.tolist())
     episodes = [e for _, e in load_episodes(frames_folder, ("restart", "pose"), wanted=wanted.__contains__)]
     if not all("pose" in episode for episode in episodes):
@@ -210,10 +217,12 @@ def memory_bytes():
         return 8 * 10 ** 9
 
 
-# ---------------------------------------------------------------------------------------------------------- latents
+# ----------------------------------------------------------------------------------------------------------
+# latents
 
 class Latents:
-    """The latents of many episodes as memory-mapped arrays: z (E, T, Z), keys (E, T, K), restart (E, T), done (E,).
+    """The latents of many episodes as memory-mapped arrays: z (E, T, Z), keys (E, T, K), restart (E, T), done
+    (E,).
 
     An episode counts once `done` says so, which is written last: a stopped run leaves no half episode.
     """

@@ -1,4 +1,5 @@
-"""Turn episodes into latents with the trained autoencoder: recorded ones, and with --live ones that are never stored.
+"""Turn episodes into latents with the trained autoencoder: recorded ones, and with --live ones that are never
+stored.
 
 Reads   data/<game>/ae.pt, data/<game>/frames
 Writes  data/<game>/latents        z (E, T, 16), keys (E, T, K) uint8, restart (E, T) bool, done (E,) bool
@@ -22,7 +23,8 @@ from capture import browser as recorder
 
 
 class Encode:
-    """What makes latents of an episode: callable in this process or, picklable, in a worker of recorder.record()."""
+    """What makes latents of an episode: callable in this process or, picklable, in a worker of
+    recorder.record()."""
 
     def __init__(self, path, device=None):
         self.path, self.device, self.encoder = path, device, None

@@ -9,15 +9,15 @@ Writes  <out>/encoder.onnx    frames uint8 (N, 96, 96, 3) -> z (N, Z)
         <out>/clips.js        where there are held-out episodes (collect.py --held-out): self.DREAM_CLIPS = [...],
                               short recordings of the real game
         <out>/meta.json       game, keys, pace, start states, ranges, the history of all trainings, sha256 of the
-                              rest; where they are known: url of the game, shape [width, height] of its canvas,
-                              gaits, and a readout of metres and falls from the state
+                              rest; where they are known: url of the game, shape [width, height] of its
+                              canvas, gaits, and a readout of metres and falls from the state
 
     python export.py --game runner          # {TIME_EXPORT}
 
 Every graph is run by onnxruntime and compared with PyTorch first; if they differ, nothing is replaced.
 
-Shapes: N frames side by side, E episodes, T frames of an episode, Z latent features, K keys, L LSTM layers, H hidden
-width, F = L H + Z features of the readout
+Shapes: N frames side by side, E episodes, T frames of an episode, Z latent features, K keys, L LSTM layers, H
+hidden width, F = L H + Z features of the readout
 """
 import argparse
 import base64
@@ -54,7 +54,8 @@ def rounded(x, digits=6):
 
 
 def load_all(folder):
-    """-> autoencoder, dynamics, latents, facts (how the game was recorded), trainings: {"history", "fidelity"}.
+    """-> autoencoder, dynamics, latents, facts (how the game was recorded), trainings: {"history",
+    "fidelity"}.
 
     Ends the program with one line if they do not belong together."""
     autoencoder, ae_checkpoint = training.load(folder / "ae.pt", models.Autoencoder)
@@ -92,8 +93,8 @@ def find_lives(restart, episodes):
 
 
 def start_states(latents, episodes, dynamics, number):
-    """The first frame of a life, then number - 1 moments of play, spread over the episodes' lives -> [{z, h, c}],
-    without h and c where they are zero."""
+    """The first frame of a life, then number - 1 moments of play, spread over the episodes' lives -> [{z, h,
+    c}], without h and c where they are zero."""
     lives = find_lives(latents.restart, episodes)
     first = next((life for life in lives if latents.restart[life[0], life[1]]), lives[0])
     starts = [{"z": rounded(latents.z[first[0], first[1]])}]
@@ -108,8 +109,8 @@ def start_states(latents, episodes, dynamics, number):
 
 
 def drift_limit(autoencoder, z, std):
-    """What a drift meter calls 1: twice the distance between z and encode(decode(z)), in std, that 99% of real z
-    (N, Z) keep."""
+    """What a drift meter calls 1: twice the distance between z and encode(decode(z)), in std, that 99% of
+    real z (N, Z) keep."""
     z = torch.from_numpy(z.astype(np.float32))
     again = torch.cat([autoencoder.encoder(autoencoder.decoder.paint(part)[..., :3]) for part in z.split(128)])
     return 2 * float(np.quantile(np.linalg.norm((again - z).numpy() / std, axis=1), 0.99))
@@ -124,8 +125,8 @@ def best_gaits(game):
 
 
 def readout(frames_folder, latents, dynamics, most=150):
-    """Linear readout of metres and falls from the state and z, by ridge regression on `most` recorded episodes ->
-    {layers, metres, over: [bias, F weights], metres_r2}, or None where no score was recorded.
+    """Linear readout of metres and falls from the state and z, by ridge regression on `most` recorded
+    episodes -> {layers, metres, over: [bias, F weights], metres_r2}, or None where no score was recorded.
 
     metres: covered in this step; over: 1 in the frames in which a life has ended."""
     encoded = [n for n in data.episode_files(frames_folder) if n < len(latents.done) and latents.done[n]][:most]
@@ -160,8 +161,8 @@ def readout(frames_folder, latents, dynamics, most=150):
 
 
 def make_clips(folder, autoencoder, dynamics):
-    """A clip of every kind of keys from a folder of held-out episodes -> [{kind, frames, keys: hexadecimal digits,
-    start: {z, h, c}, picture: a data URL of all frames, COLUMNS in a row}]"""
+    """A clip of every kind of keys from a folder of held-out episodes -> [{kind, frames, keys: hexadecimal
+    digits, start: {z, h, c}, picture: a data URL of all frames, COLUMNS in a row}]"""
     clips = []
     for kind, arrays in data.load_held_out(folder).items():
         frames, keys = arrays["frames"][0], arrays["keys"][0]

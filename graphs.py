@@ -1,7 +1,7 @@
 """Networks as ONNX graphs: written with short weights, and compared with PyTorch.
 
-Weights are stored as float16 with 8 of its 11 significant bits, which gzip makes smaller, and computed with as
-float32.
+Weights are stored as float16 with 8 of its 11 significant bits, which gzip makes smaller, and computed with
+as float32.
 
 Shapes: N frames side by side, Z latent features, K keys, L LSTM layers, H hidden width
 """
@@ -46,8 +46,8 @@ def make_graphs(autoencoder, dynamics):
 
 
 def example(dynamics, z, n):
-    """Inputs of all graphs for n frames: noise, z of real frames (any, Z), each key in turn, some state -> {name:
-    tensor}."""
+    """Inputs of all graphs for n frames: noise, z of real frames (any, Z), each key in turn, some state ->
+    {name: tensor}."""
     c = dynamics.config
     rng = np.random.default_rng(n)
     h, cell = torch.from_numpy(rng.normal(0, 0.3, (2, c.layers, n, c.hidden)).astype(np.float32))
@@ -58,8 +58,8 @@ def example(dynamics, z, n):
 
 @torch.no_grad()
 def shorten(network):
-    """Round the weights of a network, in place, to what the files hold: float16, large matrices with BITS significant
-    bits, so off by 0.1% on average."""
+    """Round the weights of a network, in place, to what the files hold: float16, large matrices with BITS
+    significant bits, so off by 0.1% on average."""
     for weight in network.parameters():
         mantissa, exponent = torch.frexp(weight)
         bits = BITS if weight.numel() >= LARGE else 11
@@ -100,8 +100,8 @@ def write(path, graph, inputs):
 
 @torch.no_grad()
 def difference(path, graph, inputs, steps=5):
-    """Largest difference between onnxruntime and PyTorch, each fed with its own output, as a share of the largest
-    value there (at least 1)."""
+    """Largest difference between onnxruntime and PyTorch, each fed with its own output, as a share of the
+    largest value there (at least 1)."""
     session, worst = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"]), 0.0
     torch_inputs = {name: inputs[name] for name in graph.inputs}
     onnx_inputs = {name: x.numpy() for name, x in torch_inputs.items()}

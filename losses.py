@@ -1,6 +1,7 @@
 """What training minimises: plain functions, each a mean over the batch, 0 where nothing is wrong.
 
-Shapes: N frames (in a row, where neighbours are compared), B episodes, T frames of an episode, Z latent features
+Shapes: N frames (in a row, where neighbours are compared), B episodes, T frames of an episode, Z latent
+features
 """
 import torch
 
@@ -13,12 +14,14 @@ def pixel_loss(reconstruction, truth):
 
 
 def pose_loss(prediction, angles):
-    """Error of the pose head: prediction (N, 2P), sin and cos of the angles (N, P) -> scalar, 0 is perfect."""
+    """Error of the pose head: prediction (N, 2P), sin and cos of the angles (N, P) -> scalar, 0 is
+    perfect."""
     return (prediction - torch.cat([angles.sin(), angles.cos()], dim=-1)).square().mean()
 
 
 def edges(frames):
-    """Blurred Sobel magnitude: grey, 3x3 box mean, Sobel in x and y. (N, 3, 96, 96) -> (N, 92, 92), 0 on flat colour.
+    """Blurred Sobel magnitude: grey, 3x3 box mean, Sobel in x and y. (N, 3, 96, 96) -> (N, 92, 92), 0 on flat
+    colour.
 
     Written as shifted sums: a one-channel convolution is slow on a CPU."""
     grey = frames.mean(1)
@@ -31,7 +34,8 @@ def edges(frames):
 
 
 def edge_loss(reconstruction, truth):
-    """Squared error of the edges, MSE x 96 x 96, as the pixel loss. Both (N, 3, 96, 96) in 0..1 -> scalar >= 0."""
+    """Squared error of the edges, MSE x 96 x 96, as the pixel loss. Both (N, 3, 96, 96) in 0..1 -> scalar >=
+    0."""
     return (edges(reconstruction) - edges(truth)).square().mean() * PIXELS
 
 
@@ -39,21 +43,22 @@ def interpretability_loss(z):
     """How many features change between neighbouring frames. z (..., N, Z), frames in a row -> scalar in
     0..sqrt(Z) - 1.
 
-    The relative changes of the Z features are scaled to length 1 and summed: 0 when one feature alone changes."""
+    The relative changes of the Z features are scaled to length 1 and summed: 0 when one feature alone
+    changes."""
     change = (z[..., 1:, :] - z[..., :-1, :]).abs()
     relative = change / (z[..., 1:, :].abs() + z[..., :-1, :].abs() + 1e-12)
     return (relative / (relative.norm(dim=-1, keepdim=True) + 1e-12)).sum(-1).mean() - 1
 
 
 def one_step_loss(prediction, truth, z, scale):
-    """Squared error one step ahead over that of persistence. All (B, T, Z); scale (Z) divides the squares -> scalar:
-    0 is perfect, 1 is as good as predicting that nothing changes."""
+    """Squared error one step ahead over that of persistence. All (B, T, Z); scale (Z) divides the squares ->
+    scalar: 0 is perfect, 1 is as good as predicting that nothing changes."""
     error = ((prediction - truth).square() / scale).mean()
     return error / ((z - truth).square() / scale).mean()
 
 
 def rollout_loss(prediction, truth, z, scale):
-    """The same for rollouts (B, T, Z) that began after the frame z (B, 1, Z). Each frame's error is divided by that of
-    persistence at this frame, or the last frames would outweigh the first."""
+    """The same for rollouts (B, T, Z) that began after the frame z (B, 1, Z). Each frame's error is divided
+    by that of persistence at this frame, or the last frames would outweigh the first."""
     error = ((prediction - truth).square() / scale).mean((0, 2))  # (T,)
     return (error / ((z - truth).square() / scale).mean((0, 2))).mean()

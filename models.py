@@ -1,8 +1,8 @@
 """The two networks: an autoencoder (frame <-> 16 numbers) and an LSTM that predicts the next 16 numbers.
 
-Bricks only: importing this file prints nothing and touches no file and no device. All sizes lie in a config, which
-is stored in the checkpoint. The original's networks have 2,096,915 + 4,686,864 = 6,783,779 parameters; ours have
-the same autoencoder, and dynamics whose width has moved from the head into the LSTM (4,682,480).
+Bricks only: importing this file prints nothing and touches no file and no device. All sizes lie in a config,
+which is stored in the checkpoint. The original's networks have 2,096,915 + 4,686,864 = 6,783,779 parameters;
+ours have the same autoencoder, and dynamics whose width has moved from the head into the LSTM (4,682,480).
 
 Shapes: N frames, B episodes, T frames of an episode, Z latent features, K keys, L LSTM layers, H hidden width
 """
@@ -17,8 +17,9 @@ from upconv import Up
 
 @dataclass
 class AutoencoderConfig:
-    """What makes an Autoencoder. `dropout` acts in the narrow linear layers, `noise` multiplies z in training,
-    `pose_angles` is how many body angles the pose head reads from z in training (0: no pose head)."""
+    """What makes an Autoencoder. `dropout` acts in the narrow linear layers, `noise` multiplies z in
+    training, `pose_angles` is how many body angles the pose head reads from z in training (0: no pose
+    head)."""
     z: int = 16
     dropout: float = 0.0
     noise: float = 0.05
@@ -53,8 +54,8 @@ def to_float(frames):
 
 
 def init_weights(module):
-    """Weights that keep the variance of a signal through layers with Mish (He et al. 2015), biases 0. With PyTorch's
-    smaller ones the decoder paints the mean frame for its first thousand steps."""
+    """Weights that keep the variance of a signal through layers with Mish (He et al. 2015), biases 0. With
+    PyTorch's smaller ones the decoder paints the mean frame for its first thousand steps."""
     for layer in module.modules():
         if isinstance(layer, (nn.Conv2d, nn.Linear, nn.ConvTranspose2d)):
             fan_in = layer.weight[0].numel()
@@ -123,8 +124,8 @@ class Autoencoder(nn.Module):
 
     @torch.no_grad()
     def transform_z(self, matrix, shift):
-        """Turn every z into z @ matrix + shift, (Z, Z) and (Z), and undo it in what reads z: the painted frames stay
-        the same."""
+        """Turn every z into z @ matrix + shift, (Z, Z) and (Z), and undo it in what reads z: the painted
+        frames stay the same."""
         last, inverse = self.encoder.head[-1], torch.linalg.inv(matrix)
         last.weight.copy_(matrix.T @ last.weight)
         last.bias.copy_(last.bias @ matrix + shift)
@@ -152,7 +153,8 @@ class Dynamics(nn.Module):
         self.register_buffer("dz_std", torch.ones(c.z))
 
     def forward(self, z, keys, state=None):
-        """z (B, T, Z), keys float (B, T, K), state (h, c) each (L, B, H) or None: zeros -> z_next (B, T, Z), state."""
+        """z (B, T, Z), keys float (B, T, K), state (h, c) each (L, B, H) or None: zeros -> z_next (B, T, Z),
+        state."""
         x, state = self.lstm(torch.cat([z, keys], dim=-1), state)  # (B, T, H)
         return self.next_z(z, x), state
 

@@ -1,7 +1,7 @@
 """Muon: for weights that are matrices, a momentum whose step is made orthogonal; AdamW for all others.
 
-After Jordan et al. 2024, https://kellerjordan.github.io/posts/muon. torch.optim.Muon takes 2D matrices alone; here
-a convolution's weights count as one. What it brings is measured in docs/experiments.md.
+After Jordan et al. 2024, https://kellerjordan.github.io/posts/muon. torch.optim.Muon takes 2D matrices alone;
+here a convolution's weights count as one. What it brings is measured in docs/experiments.md.
 """
 import torch
 
@@ -13,7 +13,8 @@ A, B, C = 3.4445, -4.7750, 2.0315  # coefficients of the iteration's polynomial,
 
 
 def orthogonalise(matrix):
-    """The nearest matrix (M, N) whose singular values are all about 1 (0.7 to 1.2), by Newton-Schulz iteration."""
+    """The nearest matrix (M, N) whose singular values are all about 1 (0.7 to 1.2), by Newton-Schulz
+    iteration."""
     x = matrix.bfloat16() if has_bfloat16(matrix.device) else matrix
     is_tall = x.shape[0] > x.shape[1]
     x = x.T if is_tall else x
@@ -25,8 +26,8 @@ def orthogonalise(matrix):
 
 
 class Muon(torch.optim.AdamW):
-    """Steps the module's matrices with up to LARGEST rows or columns by `muon_lr`, all else by AdamW with `lr`.
-    Weight decay is decoupled (times the learning rate) and acts on matrices alone, not on biases."""
+    """Steps the module's matrices with up to LARGEST rows or columns by `muon_lr`, all else by AdamW with
+    `lr`. Weight decay is decoupled (times the learning rate) and acts on matrices alone, not on biases."""
 
     def __init__(self, module, lr, muon_lr, weight_decay, momentum=0.95):
         vectors, wide, matrices = [], [], []

@@ -9,7 +9,8 @@ Writes  data/<game>/ae.pt (the best epoch so far), ae_resume.pt, ae_log.jsonl, a
 
 The same command resumes.
 
-Shapes: N frames, C clips of frames in a row, E episodes, T frames of an episode, Z latent features, P body parts
+Shapes: N frames, C clips of frames in a row, E episodes, T frames of an episode, Z latent features, P body
+parts
 """
 import argparse
 import time
@@ -68,7 +69,8 @@ def parse():
 
 
 def reconstruct(model, frames, device, autocast):
-    """Held-out frames uint8 (E, T, 96, 96, 3) through the model, in evaluation mode -> uint8 of the same shape."""
+    """Held-out frames uint8 (E, T, 96, 96, 3) through the model, in evaluation mode -> uint8 of the same
+    shape."""
     reconstruction = np.empty_like(frames)
     with torch.no_grad(), autocast():
         for episode, out in zip(frames, reconstruction):
@@ -80,11 +82,11 @@ def reconstruct(model, frames, device, autocast):
 
 @torch.no_grad()
 def standardise_z(model, frames, init=None):
-    """A copy of the model that paints frames uint8 (N, 96, 96, 3) the same, but whose z has mean 0 and std 1 over them:
-    the LSTM takes it beside keys, which are 0 or 1.
+    """A copy of the model that paints frames uint8 (N, 96, 96, 3) the same, but whose z has mean 0 and std 1
+    over them: the LSTM takes it beside keys, which are 0 or 1.
 
-    init: the model that the training began with. Then z is as near to its z as a linear map can bring it, so that
-    dynamics of that one can be fine-tuned."""
+    init: the model that the training began with. Then z is as near to its z as a linear map can bring it, so
+    that dynamics of that one can be fine-tuned."""
     model = deepcopy(model).eval()
     z = torch.cat([model.encoder(part) for part in frames.split(128)])
     if init:
@@ -117,8 +119,9 @@ def train_step(model, frames, angles, clip_len, weights, autocast):
 
 
 def load_training_data(args, folder, device):
-    """-> clips uint8 (C, clip_len, 96, 96, 3), their angles (C, clip_len, P) or None, the numbers of the clips to
-    train on, held-out frames uint8 (E, T, 96, 96, 3), a sample uint8 (N, 96, 96, 3) of the training frames."""
+    """-> clips uint8 (C, clip_len, 96, 96, 3), their angles (C, clip_len, P) or None, the numbers of the
+    clips to train on, held-out frames uint8 (E, T, 96, 96, 3), a sample uint8 (N, 96, 96, 3) of the training
+    frames."""
     frames, numbers = data.load_frames(folder / "frames", data.memory_bytes() / 2)
     is_held_out = data.is_held_out(numbers)
     held_out = frames[np.flatnonzero(is_held_out)[:10]]

@@ -7,9 +7,9 @@ Writes  data/<game>/lstm.pt (the best epoch so far), lstm_resume.pt, lstm_log.js
     python train_lstm.py --game runner        # {TIME_LSTM}
     python train_lstm.py --original           # the original's recipe
 
-Teacher forcing first: every z is predicted from true ones. In the last --rollout-epochs the model also learns from its
-own output: every --rollout frames a rollout of as many frames branches off. Teacher forcing learns fastest, rollouts
-keep long dreams stable (docs/experiments.md). The same command resumes.
+Teacher forcing first: every z is predicted from true ones. In the last --rollout-epochs the model also learns
+from its own output: every --rollout frames a rollout of as many frames branches off. Teacher forcing learns
+fastest, rollouts keep long dreams stable (docs/experiments.md). The same command resumes.
 
 Shapes: B episodes, T frames, Z latent features, K keys, L LSTM layers, H hidden width
 """
@@ -66,7 +66,8 @@ def parse():
 
 @torch.no_grad()
 def rollout_from(model, z, keys, start, steps):
-    """Roll out frames start ... start + steps - 1 after the CONTEXT true frames before them -> (B, steps, Z)."""
+    """Roll out frames start ... start + steps - 1 after the CONTEXT true frames before them -> (B, steps,
+    Z)."""
     first = start - CONTEXT
     predicted, state = model(z[:, first:start], keys[:, first:start])
     rest, _ = model.rollout(predicted[:, -1], keys[:, start:start + steps - 1], state)
@@ -79,7 +80,8 @@ def measure(model, z, keys, restart):
 
     skill: 1 - MSE / MSE of persistence, one step ahead; skill_alive leaves out the steps into a new life.
     rollout_N: error of rollouts summed over N frames, over that of persistence; below 1 is better than it.
-    spread: std of z in the second half of rollouts as long as the episodes, over the real one: 1 is as lively."""
+    spread: std of z in the second half of rollouts as long as the episodes, over the real one: 1 is as
+    lively."""
     # One step ahead
     predicted, _ = model(z[:, :-1], keys[:, :-1])
     error, persistence = (predicted - z[:, 1:]).square(), (z[:, :-1] - z[:, 1:]).square()
@@ -104,7 +106,8 @@ def measure(model, z, keys, restart):
 
 @torch.no_grad()
 def draw_rollouts(path, model, decoder, z, keys, frames=12, every=2):
-    """A filmstrip of two episodes: the painted true z over the rollout under the same keys, `every` frames."""
+    """A filmstrip of two episodes: the painted true z over the rollout under the same keys, `every`
+    frames."""
     rollouts = rollout_from(model, z[:2], keys[:2], CONTEXT, frames * every)[:, ::every]
     truth = z[:2, CONTEXT:CONTEXT + frames * every:every]
     rows = []
@@ -116,9 +119,9 @@ def draw_rollouts(path, model, decoder, z, keys, frames=12, every=2):
 def train_step(model, z, keys, scale, noise, rollout=0, teacher_weight=1.0):
     """One batch of episodes: z (B, T, Z), keys (B, T, K) -> loss (scalar, 1 is as good as persistence).
 
-    scale (Z): what the squared errors are divided by. noise: on the input z, as a share of dz_std. rollout: frames of
-    the rollouts that branch off every so many frames, from the state that the true frames left; 0: teacher forcing
-    alone. teacher_weight: of the one-step loss beside them."""
+    scale (Z): what the squared errors are divided by. noise: on the input z, as a share of dz_std. rollout:
+    frames of the rollouts that branch off every so many frames, from the state that the true frames left; 0:
+    teacher forcing alone. teacher_weight: of the one-step loss beside them."""
     z_in = z[:, :-1] + noise * model.dz_std * torch.randn_like(z[:, :-1])
     keys, truth = keys[:, :-1], z[:, 1:]
 
@@ -160,7 +163,8 @@ def check_sizes(args, store):
 
 
 def make_model(args, store, train, device):
-    """-> the Dynamics, with the statistics of the training set or the weights of --init-from, and its history."""
+    """-> the Dynamics, with the statistics of the training set or the weights of --init-from, and its
+    history."""
     model = models.Dynamics(models.DynamicsConfig(store.z.shape[2], store.keys.shape[2], args.hidden,
                                                   dropout=args.dropout, widths=tuple(args.widths))).to(device)
     if args.init_from:
@@ -189,7 +193,8 @@ def main():
     autoencoder, _ = training.load(folder / "ae.pt", models.Autoencoder, device)
 
     def load(episodes):
-        """z float (B, T, Z), keys float (B, T, K), restart bool (B, T) of the numbered episodes, on the device."""
+        """z float (B, T, Z), keys float (B, T, K), restart bool (B, T) of the numbered episodes, on the
+        device."""
         arrays = (np.asarray(a[episodes]) for a in (store.z, store.keys, store.restart))
         z, keys, restart = (torch.from_numpy(a).to(device) for a in arrays)
         return z.float(), keys.float(), restart

@@ -1,7 +1,7 @@
 """What both trainings share: the device, checkpoints that resume, and the history of what made the weights.
 
-A checkpoint holds {"config", "weights", "history", "figures"}: what makes the network, its weights, every training
-that made them in order, and the last one's held-out figures.
+A checkpoint holds {"config", "weights", "history", "figures"}: what makes the network, its weights, every
+training that made them in order, and the last one's held-out figures.
 """
 import os
 import pickle
@@ -23,7 +23,8 @@ UNREADABLE = (RuntimeError, ValueError, LookupError, EOFError, pickle.Unpickling
 
 
 def has_bfloat16(device):
-    """Whether the torch.device has instructions for bfloat16; a CPU without them is 7 times as fast with float32."""
+    """Whether the torch.device has instructions for bfloat16; a CPU without them is 7 times as fast with
+    float32."""
     if device.type == "cpu":
         capabilities = torch.cpu.get_capabilities()
         return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
@@ -33,8 +34,8 @@ def has_bfloat16(device):
 def pick_device(name=None):
     """The device to train on -> torch.device, and a function that makes its autocast context.
 
-    name: cpu, cuda or mps; None: CUDA before MPS before CPU. bfloat16 where there are instructions for it. Ends the
-    program with one line if there is no such device."""
+    name: cpu, cuda or mps; None: CUDA before MPS before CPU. bfloat16 where there are instructions for it.
+    Ends the program with one line if there is no such device."""
     best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(name or best)
@@ -52,7 +53,8 @@ def memory_bytes(device):
 
 
 def use_original(parser, original):
-    """Parse the arguments, with --original taking the place of the defaults -> args. original: {option: value}."""
+    """Parse the arguments, with --original taking the place of the defaults -> args. original: {option:
+    value}."""
     parser.add_argument("--original", action="store_true", help="the original's recipe in place of the defaults")
     if parser.parse_known_args()[0].original:
         parser.set_defaults(**original)
@@ -62,7 +64,8 @@ def use_original(parser, original):
 def history_entry(args, recording, frames, seconds, device):
     """What a training writes down of itself, for the history: a dict for JSON.
 
-    args: its arguments. recording: meta.json of its data. frames: in its training set. seconds: that it took."""
+    args: its arguments. recording: meta.json of its data. frames: in its training set. seconds: that it
+    took."""
     facts = ("game", "policy", "seed", "ticks_per_frame", "url")
     return {"command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]), 
             "arguments": {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()},
@@ -73,13 +76,15 @@ def history_entry(args, recording, frames, seconds, device):
 
 
 def check_finite(loss, resume_path):
-    """End the program if the loss of an epoch (scalar) is not finite. resume_path: the checkpoint of the one before."""
+    """End the program if the loss of an epoch (scalar) is not finite. resume_path: the checkpoint of the one
+    before."""
     if not torch.isfinite(torch.as_tensor(loss)):
         raise SystemExit(f"the training has diverged: use a lower --muon or --lr and move {resume_path.name} away. "
                          "The best checkpoint so far is kept")
 
 
-# ------------------------------------------------------------------------------------------------------ checkpoints
+# ------------------------------------------------------------------------------------------------------
+# checkpoints
 
 def save(path, model, **rest):
     """Write a checkpoint aside, then rename: config, weights, and what else is given."""
@@ -92,8 +97,8 @@ def save(path, model, **rest):
 def load(path, kind, device="cpu"):
     """Open a checkpoint of save() -> model in evaluation mode, the whole checkpoint.
 
-    kind: models.Autoencoder or models.Dynamics. Ends the program with one line if the file is missing, damaged, or of
-    another network."""
+    kind: models.Autoencoder or models.Dynamics. Ends the program with one line if the file is missing,
+    damaged, or of another network."""
     config, script = KINDS[kind]
     if not path.exists():
         raise SystemExit(f"no checkpoint {path}: run  python {script}  first")

@@ -8,10 +8,11 @@ from torch import nn
 
 
 def fast_conv_transpose2d(x, weight, bias):
-    """conv_transpose2d of stride 2: x (N, I, h, w), weight (I, O, k, k), bias (O) -> (N, O, 2h - 2 + k, 2w - 2 + k).
+    """conv_transpose2d of stride 2: x (N, I, h, w), weight (I, O, k, k), bias (O) -> (N, O, 2h - 2 + k, 2w -
+    2 + k).
 
-    Each of the four positions in a 2x2 square of the output is a convolution with every second weight: one ordinary
-    convolution to 4 times the channels, then a pixel shuffle."""
+    Each of the four positions in a 2x2 square of the output is a convolution with every second weight: one
+    ordinary convolution to 4 times the channels, then a pixel shuffle."""
     k = weight.shape[-1]
     half = (k + 1) // 2
     weight = F.pad(weight, (0, 2 * half - k, 0, 2 * half - k)).unflatten(3, (half, 2)).unflatten(2, (half, 2))

@@ -1,4 +1,5 @@
-"""Fixtures that several tests share: recordings, a browser, a model folder that export.py made of random weights."""
+"""Fixtures that several tests share: recordings, a browser, a model folder that export.py made of random
+weights."""
 import os
 import shutil
 import signal

@@ -41,7 +41,8 @@ def chain(tmp_path_factory):
 
 
 def copy_chain(chain, root, *ignored):
-    """A copy of the chain's folder, without the files of these patterns, that a test may spoil -> data folder."""
+    """A copy of the chain's folder, without the files of these patterns, that a test may spoil -> data
+    folder."""
     shutil.copytree(chain, root / "runner", ignore=shutil.ignore_patterns(*ignored))
     return root
 
@@ -160,7 +161,8 @@ def test_a_decoder_alone_leaves_the_encoder_as_it_is(chain, tmp_path):
             assert torch.equal(weight, after[name]) == name.startswith("encoder"), name
 
 
-# -------------------------------------------------------------------------------------------------------- bad input
+# -------------------------------------------------------------------------------------------------------- bad
+# input
 
 @pytest.mark.parametrize(("script", "next_command"), [
     ("train_ae.py", "collect.py"), ("encode.py", "train_ae.py"), ("train_lstm.py", "encode.py"),
