@@ -1,127 +1,157 @@
 'use strict';
-// The keys that a person holds, from keyboard, pointers and gamepad alike.
+// The keys that a person holds, from keyboard, pointers and gamepad alike, with one button for each.
+// The page, the runner and the app share this file: it knows no other script and no element but its box.
 //
-//   makeKeys(['q', 'ArrowLeft'], { onKey, onRestart });   // buttons into #keys
-//   heldKeys();                                           // [1, 0]: now, or tapped since the last call
+//   const keyboard = new HeldKeys(box, ['q', 'ArrowLeft'], { onKey, onRestart });
+//   keyboard.held();   // [1, 0]: held now, or tapped since the last call
 
-const SIGNS = { ArrowLeft: '←', ArrowUp: '↑', ArrowRight: '→', ArrowDown: '↓' };
-const MODIFIERS = { ctrlKey: 'Control', metaKey: 'Meta', altKey: 'Alt' };  // what an event says: how a code begins
-const PAD = [[2, 4], [3, 6], [0, 5], [1, 7]];  // buttons of a gamepad for the first four keys: a face and a shoulder each
-const PAD_RESTART = 9;
+const KEY_SIGNS = { ArrowLeft: '←', ArrowUp: '↑', ArrowRight: '→', ArrowDown: '↓' };
+const MODIFIERS = { ctrlKey: 'Control', metaKey: 'Meta', altKey: 'Alt' };  // flag of an event: how its codes begin
+const GAMEPAD = [[2, 4], [3, 6], [0, 5], [1, 7]];  // buttons for the first four keys: a face and a shoulder button each
+const GAMEPAD_RESTART = 9;
 
-const held = new Set();    // codes of the keys held now
-const tapped = new Set();  // codes of those pressed since the last frame: a short tap counts for one frame
-const buttons = new Map(); // code: its button on the page
-const padHeld = new Set(); // those that the gamepad holds
-let keysChanged = false;   // since the last frame
-let whenKey = () => {};
-
-// A key of meta.json is a letter, a digit or a KeyboardEvent's code. event.code names the place on the keyboard, so Caps
+// A key in meta.json is a letter, a digit or a KeyboardEvent's code. A code names the place on the keyboard, so Caps
 // Lock, Shift and layouts do not matter.
 function codeOf(key) {
-  return /^[a-z]$/i.test(key) ? `Key${key.toUpperCase()}` : /^\d$/.test(key) ? `Digit${key}` : key;
+  if (/^[a-z]$/i.test(key)) return `Key${key.toUpperCase()}`;
+  return /^\d$/.test(key) ? `Digit${key}` : key;
 }
 
-// What a person calls it: KeyQ is Q, ArrowLeft is ←, ShiftLeft is Shift Left.
+// What people call it: KeyQ is Q, ArrowLeft is ←, ShiftLeft is Shift Left.
 function nameOf(code) {
-  return SIGNS[code] ?? code.replace(/^(Key|Digit)(?=.$)/, '').replace(/([a-z])([A-Z0-9])/g, '$1 $2');
-}
-
-function press(code) {
-  held.add(code);
-  tapped.add(code);
-  keysChanged = true;
-  buttons.get(code).setAttribute('aria-pressed', 'true');
-  whenKey();
-}
-
-function release(code) {
-  if (held.delete(code)) keysChanged = true;
-  buttons.get(code).setAttribute('aria-pressed', 'false');
-}
-
-function releaseAll() {
-  for (const code of buttons.keys()) release(code);
-  tapped.clear();
-}
-
-// 1 or 0 for each key; a tap counts once.
-function heldKeys() {
-  const keys = [...buttons.keys()].map(code => Number(held.has(code) || tapped.has(code)));
-  tapped.clear();
-  keysChanged = false;
-  return keys;
-}
-
-// Show keys that nobody presses: those of a player who is no person.
-function showKeys(keys) {
-  [...buttons.values()].forEach((button, n) => button.setAttribute('aria-pressed', String(Boolean(keys[n]))));
-}
-
-// Show those that a person holds.
-function showHeld() {
-  showKeys([...buttons.keys()].map(code => held.has(code)));
-}
-
-// Is it a shortcut of the browser? Not with a modifier that is a key of the game.
-function isShortcut(event) {
-  const codes = [...buttons.keys()];
-  return Object.entries(MODIFIERS).some(([flag, name]) => event[flag] && !codes.some(code => code.startsWith(name)));
+  return KEY_SIGNS[code] ?? code.replace(/^(Key|Digit)(?=.$)/, '').replace(/([a-z])([A-Z0-9])/g, '$1 $2');
 }
 
 // Arrows belong to the slider or the list that has the focus.
-function isTyping(event) {
-  return event.code.startsWith('Arrow') && event.target.matches?.('select, input[type="range"]');
+function movesControl(event) {
+  return event.code.startsWith('Arrow') && Boolean(event.target.matches?.('select, input[type="range"]'));
 }
 
-function makeButton(code) {
-  const button = document.createElement('button');
-  button.type = 'button';
-  button.textContent = nameOf(code);
-  button.setAttribute('aria-label', `Key ${nameOf(code)}`);
-  button.addEventListener('pointerdown', event => {
-    event.preventDefault();
-    button.setPointerCapture(event.pointerId);  // the finger may slide off the button
-    press(code);
-  });
-  button.addEventListener('lostpointercapture', () => release(code));  // up and cancel, too
-  button.addEventListener('contextmenu', event => event.preventDefault());  // a long touch
-  document.getElementById('keys').append(button);
-  buttons.set(code, button);
-  release(code);
-}
+class HeldKeys {
+  // box: where the buttons go, before anything that is in it. onKey(down): a key went down or up. onRestart: R was
+  // pressed (unless it is a key of the game), or Start on a gamepad. isTyping(event): the event is not for the game.
+  // labels: a small text under a key, {q: 'thighs'}.
+  constructor(box, keys, { onKey = () => {}, onRestart = () => {}, isTyping = movesControl, labels = {} } = {}) {
+    Object.assign(this, { box, onKey, onRestart, isTyping, labels });
+    this.down = new Set();         // codes of the keys that are held now
+    this.tapped = new Set();       // codes pressed since the last held(): a tap shorter than a frame counts for one
+    this.onGamepad = new Set();    // codes that the gamepad holds
+    this.restartOnGamepad = false;
+    this.changed = false;          // since the last held()
+    this.buttons = new Map();      // code: button
+    this.setKeys(keys);
+    addEventListener('keydown', event => this.onKeyDown(event));
+    addEventListener('keyup', event => this.onKeyUp(event));
+    addEventListener('blur', () => this.releaseAll());
+    document.addEventListener('visibilitychange', () => this.releaseAll());
+  }
 
-// A button for each of meta.keys, and everything that may press it. onKey: any key goes down. onRestart: R, or Start on
-// a gamepad.
-function makeKeys(keys, { onKey, onRestart }) {
-  keys.map(codeOf).forEach(makeButton);
-  whenKey = onKey;
-  addEventListener('keydown', event => {
-    if (!buttons.has(event.code) && event.code !== 'KeyR' || isShortcut(event) || isTyping(event)) return;
+  // Other keys: new buttons, none of them held.
+  setKeys(keys) {
+    this.releaseAll();
+    for (const button of this.buttons.values()) button.remove();
+    this.buttons = new Map(keys.map(key => [codeOf(key), this.makeButton(codeOf(key), this.labels[key])]));
+    this.box.prepend(...this.buttons.values());
+  }
+
+  get codes() {
+    return [...this.buttons.keys()];
+  }
+
+  // 1 or 0 for each key; a tap counts once.
+  held() {
+    const row = this.codes.map(code => Number(this.down.has(code) || this.tapped.has(code)));
+    this.tapped.clear();
+    this.changed = false;
+    return row;
+  }
+
+  // Light the buttons of other keys than the held ones: those of a player who is not a person.
+  show(row) {
+    this.codes.forEach((code, n) => { this.light(code, Boolean(row[n])); });
+  }
+
+  showHeld() {
+    this.show(this.codes.map(code => this.down.has(code)));
+  }
+
+  releaseAll() {
+    for (const code of this.codes) this.release(code);
+    this.tapped.clear();
+  }
+
+  // To be called once a frame: gamepads send no events.
+  pollGamepad() {
+    const pads = [...navigator.getGamepads?.() ?? []];
+    const isDown = n => pads.some(pad => pad?.buttons[n]?.pressed);
+    this.codes.slice(0, GAMEPAD.length).forEach((code, n) => {
+      const down = GAMEPAD[n].some(isDown);
+      if (down === this.onGamepad.has(code)) return;
+      if (down) this.onGamepad.add(code);
+      else this.onGamepad.delete(code);
+      if (down) this.press(code);
+      else this.release(code);
+    });
+    const restart = isDown(GAMEPAD_RESTART);
+    if (restart && !this.restartOnGamepad) this.onRestart();
+    this.restartOnGamepad = restart;
+  }
+
+  press(code) {
+    this.down.add(code);
+    this.tapped.add(code);
+    this.changed = true;
+    this.light(code, true);
+    this.onKey(true);
+  }
+
+  release(code) {
+    this.light(code, false);
+    if (!this.down.delete(code)) return;
+    this.changed = true;
+    this.onKey(false);
+  }
+
+  light(code, on) {
+    this.buttons.get(code)?.setAttribute('aria-pressed', String(on));
+  }
+
+  onKeyDown(event) {
+    if (event.metaKey && !event.repeat) this.releaseAll();  // while Command is down, macOS hides that other keys go up
+    const isKey = this.buttons.has(event.code);
+    if (!isKey && event.code !== 'KeyR' || this.isShortcut(event) || this.isTyping(event)) return;
     event.preventDefault();  // arrows and space would scroll, Firefox would search the page
     if (event.repeat) return;
-    if (buttons.has(event.code)) press(event.code);
-    else onRestart();
-  });
-  addEventListener('keyup', event => {
-    if (!buttons.has(event.code) || isTyping(event)) return;
-    event.preventDefault();  // space would click the button that has the focus
-    release(event.code);
-  });
-  addEventListener('blur', releaseAll);
-  document.addEventListener('visibilitychange', releaseAll);
-  let restartHeld = false;
-  pollPad = () => {
-    const pads = navigator.getGamepads?.() ?? [];
-    const isDown = n => [...pads].some(pad => pad?.buttons[n]?.pressed);
-    [...buttons.keys()].slice(0, PAD.length).forEach((code, key) => {
-      const down = PAD[key].some(isDown);
-      if (down && !padHeld.has(code)) { padHeld.add(code); press(code); }
-      if (!down && padHeld.delete(code)) release(code);
-    });
-    if (isDown(PAD_RESTART) && !restartHeld) onRestart();
-    restartHeld = isDown(PAD_RESTART);
-  };
-}
+    if (isKey) this.press(event.code);
+    else this.onRestart();
+  }
 
-let pollPad = () => {};  // to be called once a painting: gamepads send no events
+  onKeyUp(event) {
+    if (!this.buttons.has(event.code)) return;
+    if (!this.isTyping(event)) event.preventDefault();  // space would click the button that has the focus
+    this.release(event.code);
+  }
+
+  // Is it a shortcut of the browser? Not with a modifier that is a key of the game.
+  isShortcut(event) {
+    return Object.entries(MODIFIERS).some(([flag, prefix]) =>
+      event[flag] && !this.codes.some(code => code.startsWith(prefix)));
+  }
+
+  makeButton(code, label) {
+    const button = document.createElement('button');
+    button.type = 'button';
+    button.textContent = nameOf(code);
+    button.dataset.code = code;
+    button.setAttribute('aria-label', `Key ${nameOf(code)}${label ? `, ${label}` : ''}`);
+    button.setAttribute('aria-pressed', 'false');
+    if (label) button.append(Object.assign(document.createElement('small'), { textContent: label }));
+    button.addEventListener('pointerdown', event => {
+      button.setPointerCapture(event.pointerId);  // the finger may slide off the button
+      this.press(code);
+    });
+    button.addEventListener('lostpointercapture', () => this.release(code));  // after pointerup and pointercancel
+    button.addEventListener('contextmenu', event => event.preventDefault());  // of a long touch
+    return button;
+  }
+}

@@ -17,6 +17,8 @@ const brush = byId('picture').getContext('2d');
 const truthBrush = byId('truth').getContext('2d');
 const image = brush.createImageData(SIDE, SIDE);
 
+let keyboard = null;  // the keys that a person holds
+
 const page = {
   speed: 1, paused: false,
   pulled: false,   // was the drifting dream pulled back just now?
@@ -162,7 +164,7 @@ function nextKeys(dream) {
   if (keys) return keys;
   if (player) setPlayer('you');
   if (page.replay) endReplay(dream);
-  return heldKeys();
+  return keyboard.held();
 }
 
 async function nextFrame(dream) {
@@ -173,7 +175,7 @@ async function nextFrame(dream) {
   if (kept.length) setNumbers(dream, kept);
   const jump = Math.max(...dream.z.map((x, n) => Math.abs(x - before[n]) / dream.meta.dz_std[n])) > JUMP;
   page.before = jump ? null : before;
-  if (page.player || page.truth?.keys) showKeys(keys);
+  if (page.player || page.truth?.keys) keyboard.show(keys);
   if (page.truth) await nextTruth(dream, keys);
   const watched = byId('inside').open || byId('nudge').checked;
   if (watched && dream.meta.drift_limit && dream.frame % DRIFT_EVERY === 0) await watchDrift(dream);
@@ -324,7 +326,7 @@ function setPlayer(name, player = null) {
   if (player) page.replay = null;
   page.player = player;
   byId('player').value = name;
-  showHeld();
+  keyboard.showHeld();
 }
 
 function addPlayer(name, words, make) {
@@ -449,7 +451,7 @@ async function play(dream) {
       await change();
       due = performance.now();
     }
-    pollPad();
+    keyboard.pollGamepad();
     for (const work of page.wishes.splice(0)) {
       await work(dream);
       page.shown = null;
@@ -457,7 +459,7 @@ async function play(dream) {
     }
     const frameMs = dream.meta.frame_ms / page.speed;
     if (page.paused) due = performance.now();
-    let early = keysChanged && !page.player && !page.truth?.keys ? frameMs / 2 : 0;
+    let early = keyboard.changed && !page.player && !page.truth?.keys ? frameMs / 2 : 0;
     for (let n = 0; n < CATCH_UP && !page.paused && performance.now() >= due - early; n++) {
       await nextFrame(dream);
       due += frameMs;
@@ -501,8 +503,9 @@ function pause(paused) {
 
 function connect(dream, name) {
   const { meta } = dream;
-  makeKeys(meta.keys, {
-    onKey: () => {
+  keyboard = new HeldKeys(byId('keys'), meta.keys, {
+    onKey: down => {
+      if (!down) return;
       page.searching = false;
       if (!page.player && !page.truth?.keys) return;
       wish(() => {  // a person takes over
@@ -515,7 +518,7 @@ function connect(dream, name) {
     onRestart: () => wish(() => restart(dream)),
   });
   byId('restart').onclick = () => wish(() => restart(dream));
-  byId('restart').querySelector('kbd').hidden = buttons.has('KeyR');  // then R is a key of the game
+  byId('restart').querySelector('kbd').hidden = keyboard.codes.includes('KeyR');  // then R is a key of the game
   byId('pause').onclick = () => pause(!page.paused);
   byId('back').onclick = () => { pause(true); wish(() => goBack(dream, page.at - 1)); };
   byId('forward').onclick = () => {

@@ -193,7 +193,7 @@ def test_it_fits_the_screen(open_page, tmp_path_factory, width, height):
 def test_it_dreams_what_onnxruntime_dreams_in_python(open_page, toy_model):
     page = open_page()
     start = page.evaluate("dream.meta.starts[0].z")
-    page.evaluate("releaseAll")
+    page.evaluate("keyboard.releaseAll()")
     seen = between(page, """async () => {
       dream.restart(0);
       const seen = [];
