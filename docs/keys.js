@@ -98,6 +98,7 @@ class HeldKeys {
   }
 
   press(code) {
+    if (this.down.has(code)) return;
     this.down.add(code);
     this.tapped.add(code);
     this.changed = true;

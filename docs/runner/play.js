@@ -1,51 +1,35 @@
 // The page of the runner: keys in, picture out, at 30 ticks a second. A play can be saved as a list of its keys.
 "use strict";
 
-const MAX_CATCH_UP = 8; // ticks: after a pause the game goes on from where it was, a quarter of a second at most
+const MAX_CATCH_UP = 8;    // ticks: after a pause the game goes on from where it was, a quarter of a second at most
 const KEYS = ["q", "w", "o", "p"];
+const PARTS_MOVED = { q: "thighs", w: "thighs", o: "calves", p: "calves" };
 const TICKS_PER_FRAME = 3; // of a recording: its keys act ten times a second, as in the dream
 
-const canvas = document.getElementById("canvas");
+const element = (id) => document.getElementById(id);
+const canvas = element("canvas");
 const context = canvas.getContext("2d");
-const notice = document.getElementById("notice");
-const buttons = [...document.querySelectorAll("#buttons button")];
-const recordButton = document.getElementById("record");
 
-const held = new Set();
-const tapped = new Set(); // keys that went down since the recording's last frame: a short tap counts for one frame
 const runner = new Runner();
+const keyboard = new HeldKeys(element("buttons"), KEYS, { onRestart: restart, labels: PARTS_MOVED });
 let ticksDone = 0, epoch = performance.now(), best = 0;
 let recording = null; // { keys: a hexadecimal digit a frame, ticks } while a play is recorded
 
-function press(key) {
-  if (!held.has(key)) tapped.add(key);
-  held.add(key);
-  showKeys();
+function restart() {
+  if (!recording) runner.restart();
 }
 
-function letGo(key) {
-  if (held.delete(key) && key === "r" && !recording) runner.restart();
-  showKeys();
-}
-
-function showKeys() {
-  if (!recording) for (const key of KEYS) runner.keys[key] = held.has(key);
-  for (const button of buttons) button.classList.toggle("held", held.has(button.dataset.key));
-}
-
-function letGoOfAll() {
-  held.clear();
-  tapped.clear();
-  showKeys();
+function press(row) {
+  KEYS.forEach((key, k) => { runner.keys[key] = Boolean(row[k]); });
 }
 
 // ---- recording: what collect.py --replay plays again, pose by pose. All keys are up until frame 0; those of frame t
-// act until frame t + 1; after a frame that shows a fall comes a new life.
+// act until frame t + 1; after a frame that shows a fall a new life begins.
 
 function startRecording() {
   recording = { keys: "", ticks: 0 };
-  tapped.clear();
-  for (const key of KEYS) runner.keys[key] = false;
+  keyboard.held(); // forget earlier taps
+  press([]);
   runner.restart();
   showRecording();
 }
@@ -54,13 +38,12 @@ function stopRecording() {
   const { keys, ticks } = recording, frames = Math.floor(ticks / TICKS_PER_FRAME);
   recording = null;
   showRecording();
-  showKeys();
   if (frames >= 2) save(keys.padEnd(frames, "0")); // the last frame's keys never act
 }
 
 function showRecording() {
   document.body.classList.toggle("recording", Boolean(recording));
-  recordButton.textContent = recording ? "Stop and save" : "Record my play";
+  element("record").textContent = recording ? "Stop and save" : "Record my play";
   draw();
 }
 
@@ -75,9 +58,9 @@ function save(keys) {
 
 function nextFrame() {
   if (runner.over) runner.restart();
-  for (const key of KEYS) runner.keys[key] = held.has(key) || tapped.has(key);
-  tapped.clear();
-  recording.keys += KEYS.reduce((digit, key, k) => digit | runner.keys[key] << k, 0).toString(16);
+  const row = keyboard.held();
+  press(row);
+  recording.keys += row.reduce((digit, on, k) => digit | on << k, 0).toString(16);
 }
 
 // ---- time
@@ -86,6 +69,8 @@ function tick() {
   if (recording) {
     if (recording.ticks > 0 && recording.ticks % TICKS_PER_FRAME === 0) nextFrame();
     recording.ticks += 1;
+  } else {
+    press(keyboard.held());
   }
   runner.tick();
 }
@@ -103,6 +88,12 @@ function frame(now) {
   draw();
 }
 
+function message(score) {
+  if (recording) return "";
+  if (runner.finished) return `Finished at ${score} metres! Press R to run again.`;
+  return runner.fallen ? `Fallen at ${score} metres. Press R to get up.` : "";
+}
+
 function draw() {
   drawRunner(context, runner);
   const score = runner.score.toFixed(1);
@@ -110,40 +101,15 @@ function draw() {
   setText("score", score);
   setText("best", best >= 1 ? `best ${best.toFixed(1)}` : "");
   setText("recorded", recording ? `${(recording.ticks * TICK_MS / 1000).toFixed(1)} s` : "");
-  const words = recording ? "" : runner.finished ? `Finished at ${score} metres! Press R to run again.`
-    : runner.fallen ? `Fallen at ${score} metres. Press R to get up.` : "";
-  if (notice.textContent !== words) {
-    notice.textContent = words;
-    notice.hidden = !words;
-  }
+  setText("notice", message(score));
+  element("notice").hidden = !element("notice").textContent;
 }
 
-function setText(id, words) {
-  const element = document.getElementById(id);
-  if (element.textContent !== words) element.textContent = words;
+function setText(id, text) {
+  if (element(id).textContent !== text) element(id).textContent = text;
 }
 
-const keyOf = (event) => /^Key[QWOPR]$/.test(event.code) ? event.code.slice(3).toLowerCase() : null;
-addEventListener("keydown", (event) => {
-  const key = keyOf(event);
-  if (!key || event.ctrlKey || event.metaKey || event.altKey) return;
-  event.preventDefault();
-  press(key);
-});
-addEventListener("keyup", (event) => { if (keyOf(event)) letGo(keyOf(event)); });
-addEventListener("blur", letGoOfAll);
-document.addEventListener("visibilitychange", () => { if (document.hidden) letGoOfAll(); });
-for (const button of buttons) {
-  button.addEventListener("pointerdown", (event) => {
-    event.preventDefault();
-    button.setPointerCapture(event.pointerId);
-    press(button.dataset.key);
-  });
-  for (const end of ["pointerup", "pointercancel", "lostpointercapture"]) {
-    button.addEventListener(end, () => letGo(button.dataset.key));
-  }
-  button.addEventListener("contextmenu", (event) => event.preventDefault());
-}
-recordButton.addEventListener("click", () => recording ? stopRecording() : startRecording());
+element("restart").addEventListener("click", restart);
+element("record").addEventListener("click", () => recording ? stopRecording() : startRecording());
 draw();
 requestAnimationFrame(frame);
