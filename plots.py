@@ -86,10 +86,11 @@ def draw_strip(path, rows, scale=1):
     picture.resize((picture.width * scale, picture.height * scale), Image.NEAREST).save(path)
 
 
-def draw_clip(path, frames, frame_ms):
-    """A GIF of uint8 pictures (T, 96, W, 3), each 96 columns of them shown 240 x 150."""
-    width = frames.shape[2] // 96 * 240
-    pictures = [Image.fromarray(frame).resize((width, 150), Image.BILINEAR).quantize(64, dither=Image.Dither.NONE)
+def draw_clip(path, frames, frame_ms, shape=(640, 400), width=240):
+    """A GIF of uint8 frames (T, 96, n * 96, 3), n side by side. shape: [width, height] of the game's canvas; each is
+    shown `width` wide."""
+    size = width * frames.shape[2] // 96, round(width * shape[1] / shape[0])
+    pictures = [Image.fromarray(frame).resize(size, Image.BILINEAR).quantize(64, dither=Image.Dither.NONE)
                 for frame in frames]
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=round(frame_ms), loop=0)
 

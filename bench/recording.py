@@ -3,8 +3,8 @@
 Reads   games/<game>.py, the page it names
 Writes  episodes, as collect.py does, into a temporary folder that is removed
 
-    python tests/benchmark.py --seconds 20                      # Linux only
-    python tests/benchmark.py --game qwop --original            # beside the way of the original, in the same run
+    python bench/recording.py --seconds 20                      # Linux only
+    python bench/recording.py --game qwop --original            # beside the way of the original, in the same run
 """
 import argparse
 import asyncio
@@ -23,7 +23,9 @@ from playwright.async_api import async_playwright
 sys.path.insert(0, str(Path(__file__).parent.parent))
 import collect  # noqa: E402
 from capture import policies  # noqa: E402
-from capture import browser as recorder  # noqa: E402
+from capture import workers as recording  # noqa: E402
+from capture.browser import BACKENDS, FLAGS, Server, find_browser  # noqa: E402
+from capture.games import load_game  # noqa: E402
 
 TICK = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0
 SAMPLE = 2  # seconds between two looks at the memory: a look costs a few milliseconds of each process
@@ -90,11 +92,11 @@ async def play_originally(page, address, game, seconds):
     await page.wait_for_function(game.ready)
     await page.evaluate(f"() => {{ {game.start} }}")
     await page.evaluate(ORIGINAL)
-    chance, down, frames, last, different = np.random.default_rng(0), set(), 0, None, 0
+    rng, down, frames, last, different = np.random.default_rng(0), set(), 0, None, 0
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         for key in game.keys:
-            if (key in down) == (chance.random() < (policies.LET_GO if key in down else policies.PRESS)):
+            if (key in down) == (rng.random() < (policies.LET_GO if key in down else policies.PRESS)):
                 down ^= {key}
                 await (page.keyboard.down if key in down else page.keyboard.up)(key)
         await asyncio.sleep(0.025)
@@ -111,10 +113,10 @@ async def play_originally(page, address, game, seconds):
 async def record_originally(game, seconds):
     """The original's way: two pages of one browser at the same time -> frames/s, share of pictures that differ from
     the one before."""
-    server = recorder.Server(game.serve)
+    server = Server(game.serve)
     async with async_playwright() as playwright:
-        path = recorder.find_browser(playwright)
-        flags = [*recorder.FLAGS, *recorder.BACKENDS["swiftshader"], "--no-sandbox"]
+        path = find_browser(playwright)
+        flags = [*FLAGS, *BACKENDS["swiftshader"], "--no-sandbox"]
         browser = await playwright.chromium.launch(executable_path=path, args=flags)
         pages = [await (await browser.new_context()).new_page() for _ in range(2)]
         address = game.url if "://" in game.url else f"{server.address}/{game.url}"
@@ -130,15 +132,16 @@ def main():
     parser.add_argument("--game", default="runner", help="runner, qwop, or the path of a description")
     parser.add_argument("--seconds", type=float, default=20, help="how long to measure after the warm-up")
     parser.add_argument("--original", action="store_true", help="qwop: also the way of the original, in real time")
-    recorder.add_arguments(parser)
+    recording.add_arguments(parser)
     args = parser.parse_args()
+    recording.fill_arguments(args, None)
     if not Path("/proc/self/smaps_rollup").exists():
-        raise SystemExit("benchmark.py reads /proc: it needs Linux")
+        raise SystemExit("bench/recording.py reads /proc: it needs Linux")
 
-    game = recorder.load_game(args.game, args.url)
-    policy = recorder.make_policy(game, args)
+    game = load_game(args.game, args.url)
+    policy = recording.make_policy(game, args)
     folder = tempfile.TemporaryDirectory()
-    episodes = recorder.record(game, policy, range(10 ** 4), args, collect.Save(Path(folder.name)))
+    episodes = recording.record(game, policy, range(10 ** 4), args, collect.Save(Path(folder.name)))
     peaks, warm_up, frames, looked, browser = {}, 2 * args.workers, 0, 0, None
     for kind, value in episodes:
         if kind == "browser":

@@ -15,7 +15,7 @@ from playwright.sync_api import sync_playwright
 import data
 import models
 import training
-from capture import browser as recorder
+from capture.browser import launch
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job, and its children, would ignore Ctrl-C
 
@@ -40,7 +40,7 @@ def copy(recorded, tmp_path):
 def browser():
     """A headless Chromium: playwright's own where it is installed, else the system's."""
     with sync_playwright() as playwright:
-        browser = recorder.launch(playwright)
+        browser = launch(playwright)
         yield browser
         browser.close()
 

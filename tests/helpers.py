@@ -12,8 +12,9 @@ PATIENCE = 10  # seconds that what a stopped run leaves behind may take to end
 
 
 def run(script, *args, **options):
-    """Run one of the project's scripts -> its result, with stdout and stderr as text."""
-    return subprocess.run([sys.executable, ROOT / script, *map(str, args)], capture_output=True, text=True, **options)
+    """Run a script (train_ae.py) or module (capture.search_gaits) -> its result, with stdout and stderr as text."""
+    program = [ROOT / script] if script.endswith(".py") else ["-m", script]
+    return subprocess.run([sys.executable, *program, *map(str, args)], capture_output=True, text=True, **options)
 
 
 def collect(folder, *args, workers=2, **options):
@@ -52,3 +53,18 @@ def left_over(mark):
     while (found := family(mark)) and time.monotonic() < end:
         time.sleep(0.1)
     return found
+
+
+def processes_of(pid):
+    """Command lines of the process and all below it, by process number (Linux: /proc)."""
+    parents, commands = {}, {}
+    for other in map(int, filter(str.isdigit, os.listdir("/proc"))):
+        try:
+            parents[other] = int(Path(f"/proc/{other}/stat").read_text().rpartition(")")[2].split()[1])
+            commands[other] = Path(f"/proc/{other}/cmdline").read_text().replace("\0", " ")
+        except OSError:  # it has just ended
+            continue
+    family = {pid}
+    while more := {other for other, parent in parents.items() if parent in family} - family:
+        family |= more
+    return {other: commands[other] for other in family & set(commands)}

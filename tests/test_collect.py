@@ -1,7 +1,6 @@
 """collect.py as a user runs it: on the real runner, stopped, on a full disk, on pages it cannot play."""
 import json
 import os
-import re
 import shlex
 import signal
 import socket
@@ -13,17 +12,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers import ROOT, collect, run
+from helpers import PATIENCE, ROOT, collect, complaint, episodes, family, left_over, run
 from PIL import Image
 
 import data
-from capture import policies
-from capture import browser as recorder
+from capture import policies, workers
+from capture.browser import find_browser
 
 EPISODES, FRAMES = 6, 80
 SIZES = ["--policy", "random", "--episodes", EPISODES, "--frames", FRAMES, "--seed", 3]
-BAR = re.compile(r"%\||(frames|patterns) \[")  # how a progress bar's line is known
-PATIENCE = 10  # seconds that what a stopped run leaves behind may take to end
 
 PAGE = """<canvas id="canvas" width="200" height="100"></canvas>
 <script>
@@ -36,18 +33,6 @@ PAGE = """<canvas id="canvas" width="200" height="100"></canvas>
   }
   requestAnimationFrame(frame);
 </script>"""
-
-
-def episodes(folder, game="runner"):
-    """The bytes of every recorded episode by file name."""
-    return {path.name: path.read_bytes() for path in sorted((folder / game / "frames").glob("*.npz"))}
-
-
-def complaint(result):
-    """The one line with which a run ended; fails if there are more. Progress bars do not count."""
-    lines = [line for line in re.split(r"[\r\n]+", result.stderr) if line.strip() and not BAR.search(line)]
-    assert result.returncode != 0 and len(lines) == 1, result.stderr
-    return lines[0]
 
 
 # -------------------------------------------------------------------------------------------- what is written
@@ -71,7 +56,7 @@ def test_the_files_keep_the_contract(recorded):
     assert meta == {"game": "runner", "url": "runner/index.html", "shape": [640, 400],
                     "keys": list("qwop"), "tick_ms": 1000 / 30,
                     "ticks_per_frame": 3, "frames": FRAMES, "seed": 3, "viewport": [96, 96],
-                    "version": recorder.VERSION,
+                    "version": workers.VERSION,
                     "policy": {"name": "random", "press": 0.10, "let_go": 0.22}}
 
 
@@ -124,34 +109,17 @@ def start(folder, mark, *args):
                             start_new_session=True, env={**os.environ, "COLLECT_MARK": mark})
 
 
-def family(mark):
-    """Command lines of the running processes that inherited this mark, by process number (Linux: /proc)."""
-    found = {}
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{pid}/environ", "rb") as environ, open(f"/proc/{pid}/cmdline", "rb") as line:
-                if mark.encode() in environ.read():
-                    found[int(pid)] = line.read().replace(b"\0", b" ").decode()
-        except OSError:  # it has just ended
-            continue
-    return found
-
-
-def left_over(mark):
-    """What still runs of a family after PATIENCE seconds."""
-    end = time.monotonic() + PATIENCE
-    while (found := family(mark)) and time.monotonic() < end:
-        time.sleep(0.1)
-    return found
-
-
 def wait_for_an_episode(folder, process):
     while not episodes(folder):
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("stop", ["kill -9 of all", "kill -9", "kill", "Ctrl-C"])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize("stop", [pytest.param("kill -9 of all", marks=SLOW), pytest.param("kill -9", marks=SLOW),
+                                  pytest.param("kill", marks=SLOW), "Ctrl-C"])
 def test_a_stopped_run_leaves_no_process_and_resumes_to_the_same_bytes(recorded, tmp_path, stop):
     mark = uuid.uuid4().hex
     process = start(tmp_path, mark)
@@ -179,6 +147,7 @@ def test_a_stopped_run_leaves_no_process_and_resumes_to_the_same_bytes(recorded,
     assert not list((tmp_path / "runner" / "frames").glob("*.part"))
 
 
+@SLOW
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
 def test_a_run_stopped_while_its_browsers_start_leaves_no_process(tmp_path, stop):
     mark = uuid.uuid4().hex
@@ -197,6 +166,7 @@ def test_a_run_stopped_while_its_browsers_start_leaves_no_process(tmp_path, stop
         assert "stopped: what was recorded is kept" in stderr
 
 
+@SLOW
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
 def test_a_page_that_hangs_does_not_outlive_a_stopped_run(tmp_path, stop):
     mark = uuid.uuid4().hex
@@ -216,25 +186,14 @@ def test_a_page_that_hangs_does_not_outlive_a_stopped_run(tmp_path, stop):
 
 # --------------------------------------------------------------------------------------------- damage on disk
 
-def test_a_truncated_episode_is_named_set_aside_and_recorded_again(copy, recorded, capsys):
+def test_a_truncated_episode_is_named_set_aside_and_recorded_again(copy, recorded):
     folder = copy / "runner" / "frames"
     path = data.episode_path(folder, 2)
     path.write_bytes(path.read_bytes()[:50_000])
-    assert [n for n, _ in data.load_episodes(folder)] == [0, 1, 3, 4, 5]
-    told = capsys.readouterr().out
-    assert str(path) in told and "episode_000002.damaged" in told and told.count("\n") == 1
-    assert path.with_suffix(".damaged").stat().st_size == 50_000 and not path.exists()
     result = collect(copy, *SIZES)
     assert result.returncode == 0 and "1 to record" in result.stdout
-    assert episodes(copy) == episodes(recorded)
-
-
-def test_collect_itself_sets_a_truncated_episode_aside(copy, recorded):
-    paths = data.episode_files(copy / "runner" / "frames")
-    for path in paths.values():
-        path.write_bytes(path.read_bytes()[:-30])
-    assert "run the same command again" in complaint(collect(copy, *SIZES))
-    assert collect(copy, *SIZES).returncode == 0
+    assert f"set aside as episode_000002.damaged: {path}: damaged" in result.stdout
+    assert path.with_suffix(".damaged").stat().st_size == 50_000
     assert episodes(copy) == episodes(recorded)
 
 
@@ -287,6 +246,11 @@ def test_no_damage_is_more_than_a_value_error(recorded, tmp_path):
     assert refused > 100
 
 
+def test_options_that_were_left_out_are_those_of_the_folder(copy, recorded):
+    result = collect(copy, "--policy", "random", "--seed", 3, "--episodes", EPISODES)
+    assert result.returncode == 0 and "0 to record" in result.stdout  # --frames too
+
+
 def test_other_settings_for_a_folder_are_refused_and_nothing_is_lost(copy, recorded):
     for option, value in [("--ticks-per-frame", 4), ("--seed", 4), ("--frames", 81)]:
         line = complaint(collect(copy, *SIZES, option, value))
@@ -296,7 +260,8 @@ def test_other_settings_for_a_folder_are_refused_and_nothing_is_lost(copy, recor
     assert data.read_json(copy / meta) == data.read_json(recorded / meta)
 
 
-@pytest.mark.parametrize("victim", ["episode_000003.part", "meta.json.part", "contact_sheet.png"])
+@pytest.mark.parametrize("victim", ["episode_000003.part", pytest.param("meta.json.part", marks=SLOW),
+                                    pytest.param("contact_sheet.png", marks=SLOW)])
 def test_a_full_disk_is_one_line_and_what_is_recorded_stays(copy, recorded, victim):
     folder = copy / "runner" / "frames"
     kept = episodes(copy)
@@ -348,21 +313,22 @@ def test_an_unknown_game_is_refused(tmp_path):
 
 @pytest.mark.parametrize("said, told", [
     ({"canvas": "#stage"}, ["no canvas #stage"]),
-    ({"page": "<div id=canvas></div>"}, ["#canvas is not a canvas"]),
+    pytest.param({"page": "<div id=canvas></div>"}, ["#canvas is not a canvas"], marks=SLOW),
     ({"page": "<canvas id=canvas></canvas><script>let x</script>"}, ["without change", "right canvas"]),
-    ({"url": "nowhere.html"}, ["404", "nowhere.html"]),
+    pytest.param({"url": "nowhere.html"}, ["404", "nowhere.html"], marks=SLOW),
     ({"restart": "undefined_thing.restart()"}, ["undefined_thing is not defined"]),
-    ({"restart": "this is no JavaScript"}, ["SyntaxError"]),
-    ({"pose": "[1, 2, 3, 4]"}, ["pose", "x, y, angle"]),
-    ({"pose": "x % 2 ? [1, 2, 3] : [1, 2, 3, 4, 5, 6]"}, ["pose", "x, y, angle"]),
+    pytest.param({"restart": "this is no JavaScript"}, ["SyntaxError"], marks=SLOW),
+    pytest.param({"pose": "[1, 2, 3, 4]"}, ["pose", "x, y, angle"], marks=SLOW),
+    pytest.param({"pose": "x % 2 ? [1, 2, 3] : [1, 2, 3, 4, 5, 6]"}, ["pose", "x, y, angle"], marks=SLOW),
     ({"colour": "red"}, ["colour", "class Game"]),
-    ({"page": PAGE.replace("context.clearRect", "throw Error('bang');")}, ["bang"])])
+    pytest.param({"page": PAGE.replace("context.clearRect", "throw Error('bang');")}, ["bang"], marks=SLOW)])
 def test_a_game_that_cannot_be_played_is_one_clear_line(tmp_path, said, told):
     line = complaint(play(game(tmp_path, **said)))
     print(line)
     assert all(words in line for words in ["toy", *told]), line
 
 
+@SLOW
 def test_an_address_where_nobody_answers_is_one_clear_line(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
@@ -370,8 +336,9 @@ def test_an_address_where_nobody_answers_is_one_clear_line(tmp_path):
     assert f"cannot open http://127.0.0.1:{port}/" in line and "ERR_CONNECTION_REFUSED" in line
 
 
-def test_a_game_in_webgl_where_there_is_none_is_told_so(browser, tmp_path):
-    real = recorder.find_browser(SimpleNamespace(chromium=browser.browser_type))
+@SLOW
+def test_a_game_in_webgl_where_there_is_none_is_refused(browser, tmp_path):
+    real = find_browser(SimpleNamespace(chromium=browser.browser_type))
     wrapper = tmp_path / "bin" / "chromium"  # the same browser, with WebGL switched off
     wrapper.parent.mkdir()
     wrapper.write_text(f'#!/bin/sh\nexec {shlex.quote(real)} --disable-3d-apis "$@"\n')

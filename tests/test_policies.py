@@ -11,6 +11,7 @@ from helpers import ROOT, run
 
 import data
 import models
+import training
 from capture import policies
 
 GAITS = policies.load_gaits(ROOT / "games/qwop_gaits.json")
@@ -167,8 +168,8 @@ def test_text_that_is_no_keys_is_refused(text, count, told):
 
 
 def test_lists_are_saved_and_loaded(tmp_path):
-    path, chance = tmp_path / "keys.json", np.random.default_rng(0)
-    lists = [(policies.random_keys(20 + skip, 4, chance), skip) for skip in (0, 5, 300)]
+    path, rng = tmp_path / "keys.json", np.random.default_rng(0)
+    lists = [(policies.random_keys(20 + skip, 4, rng), skip) for skip in (0, 5, 300)]
     policies.save_lists(path, Game(), 3, lists)
     loaded = policies.load_lists(path, Game(), 3, 20)
     assert [(keys.tolist(), skip) for keys, skip in loaded] == [(keys.tolist(), skip) for keys, skip in lists]
@@ -238,10 +239,10 @@ META = {"game": "toy", "frames": 6, "keys": list("qwop")}
 
 @pytest.mark.parametrize("dtype", ["float32", "float16"])
 def test_latents_keep_what_is_put_while_memory_is_given_back(tmp_path, dtype):
-    folder, chance = tmp_path / "latents", np.random.default_rng(0)
+    folder, rng = tmp_path / "latents", np.random.default_rng(0)
     store = data.Latents.create(folder, 2300, 6, 16, 4, META, np.dtype(dtype))
-    z = chance.normal(size=(2300, 6, 16)).astype(dtype)
-    keys, restart = chance.integers(0, 2, (2300, 6, 4)), chance.random((2300, 6)) < 0.1
+    z = rng.normal(size=(2300, 6, 16)).astype(dtype)
+    keys, restart = rng.integers(0, 2, (2300, 6, 4)), rng.random((2300, 6)) < 0.1
     for n in range(2300):  # pages are given back after 1000 and 2000
         if n != 17:
             store.put(n, z[n], keys[n], restart[n])
@@ -269,15 +270,15 @@ def test_encode_writes_float16_when_asked_and_does_not_mix(toy_data, tmp_path):
     folder = tmp_path / "runner"
     (folder / "frames").mkdir(parents=True)
     shutil.copy(toy_data / "runner" / "ae.pt", folder)
-    chance = np.random.default_rng(0)
-    frames = chance.integers(0, 256, (2, 6, 96, 96, 3), np.uint8)
+    rng = np.random.default_rng(0)
+    frames = rng.integers(0, 256, (2, 6, 96, 96, 3), np.uint8)
     for n in range(2):
         data.save_episode(data.episode_path(folder / "frames", n),
                           {"frames": frames[n], "keys": np.zeros((6, 4), np.uint8), "restart": np.arange(6) == 0})
     data.write_json(folder / "frames" / "meta.json", META | {"game": "runner"})
     result = run("encode.py", "--data", tmp_path, "--dtype", "float16", "--device", "cpu")
     assert result.returncode == 0, result.stderr
-    encoder = models.load(folder / "ae.pt", models.Autoencoder)[0].encoder
+    encoder = training.load(folder / "ae.pt", models.Autoencoder)[0].encoder
     latents = data.Latents(folder / "latents")
     with torch.no_grad():
         z = np.stack([encoder(torch.from_numpy(part)) for part in frames])

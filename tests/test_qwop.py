@@ -14,21 +14,20 @@ import sys
 import threading
 import time
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
-import benchmark
 import numpy as np
 import pytest
-from helpers import ROOT, collect, run
+from helpers import ROOT, collect, complaint, episodes, family, left_over, processes_of, run
 from PIL import Image
-from test_collect import complaint, episodes, family, left_over
 
 import data
 import metrics
-from capture import policies
-from capture import browser as recorder
+from capture import policies, workers
+from capture.browser import Lost, Recorder, Server, find_browser, launch_webgl
+from capture.games import load_game
 
+SLOW = pytest.mark.slow
 STANDIN = ROOT / "tests" / "standin" / "Athletics.html"
 GAME = ["--game", "qwop", "--url", STANDIN]
 EPISODES, FRAMES = 4, 200
@@ -65,18 +64,18 @@ DRIVE = """([keys, ticks, shots, parts, restart]) => {
 
 @pytest.fixture(scope="module")
 def chromium(browser):
-    """What recorder.py wants of Playwright: the one that the fixture `browser` has started."""
+    """What capture/browser.py wants of Playwright: the one that the fixture `browser` has started."""
     return SimpleNamespace(chromium=browser.browser_type)
 
 
 @pytest.fixture(scope="module")
 def drive(chromium):
     """drive(keys, ticks per frame, frames to draw) -> pose, score, restart, pictures (N, 400, 640, 3)."""
-    browser, _ = recorder.launch_webgl(chromium)
+    browser, _ = launch_webgl(chromium)
     page = browser.new_page()
     page.add_init_script(script="window.requestAnimationFrame = () => 0;")
     page.goto(STANDIN.as_uri())
-    restart = recorder.load_game("qwop").restart
+    restart = load_game("qwop").restart
 
     def drive(keys, ticks=3, shots=()):
         life = page.evaluate(DRIVE, [keys.tolist(), ticks, [*map(int, shots)], PARTS, restart])
@@ -92,7 +91,7 @@ def drive(chromium):
 @pytest.fixture(scope="module")
 def pages():
     """Address of a server of the stand-in, for pages with a query."""
-    server = recorder.Server(str(STANDIN.parent))
+    server = Server(str(STANDIN.parent))
     yield f"{server.address}/{STANDIN.name}"
     server.http.shutdown()
 
@@ -100,9 +99,9 @@ def pages():
 @pytest.fixture(scope="module")
 def player(chromium):
     """A Recorder with a 13th body in the pose: ticks of this life, restarts of this page, 0."""
-    game = recorder.load_game("qwop", str(STANDIN))
+    game = load_game("qwop", str(STANDIN))
     game = dataclasses.replace(game, pose=f"[...({game.pose}), qwop.scoreTime * 30, qwop.restarts, 0]")
-    player = recorder.Recorder(chromium, game, 1)
+    player = Recorder(chromium, game, 1)
     yield player
     player.close()
 
@@ -146,7 +145,7 @@ def test_the_files_keep_the_contract(recorded):
     assert meta == {"game": "qwop", "url": "https://www.foddy.net/Athletics.html", "shape": [640, 400],
                     "keys": list("qwop"), "tick_ms": 1000 / 30,
                     "ticks_per_frame": 3, "frames": FRAMES, "seed": 1, "viewport": [192, 192],
-                    "version": recorder.VERSION, "policy": {"name": "random", "press": 0.10, "let_go": 0.22}}
+                    "version": workers.VERSION, "policy": {"name": "random", "press": 0.10, "let_go": 0.22}}
     said = data.read_json(folder / "keys.json")
     assert [len(episode["keys"]) for episode in said.pop("episodes")] == [FRAMES] * EPISODES
     assert said == {"game": "qwop", "keys": list("qwop"), "ticks_per_frame": 3}
@@ -164,12 +163,13 @@ def test_every_frame_is_the_game_that_was_played(recorded, drive):
 
 
 # Decibels measured: 27.2, 35.7, 40.2, 42.1, in llvmpipe and SwiftShader alike; upside down or mirrored: under 14.
-@pytest.mark.parametrize("supersample, least", [(1, 25), (2, 32), (3, 35), (4, 36)])
+@pytest.mark.parametrize("supersample, least", [pytest.param(1, 25, marks=SLOW), (2, 32),
+                                                pytest.param(3, 35, marks=SLOW), pytest.param(4, 36, marks=SLOW)])
 def test_frames_show_the_scene(recorded, chromium, drive, supersample, least):
     episode, shots = data.load_episode(data.episode_path(frames_folder(recorded), 0)), [1, 30, 31, 32, 63, 64, 118]
     keys, frames = episode["keys"][:120], episode["frames"]
     if supersample != 2:
-        player = recorder.Recorder(chromium, recorder.load_game("qwop", str(STANDIN)), supersample)
+        player = Recorder(chromium, load_game("qwop", str(STANDIN)), supersample)
         frames = player.play(keys, 3)["frames"]
         player.close()
     moved = 0
@@ -183,7 +183,8 @@ def test_frames_show_the_scene(recorded, chromium, drive, supersample, least):
     assert moved >= 3
 
 
-@pytest.mark.parametrize("ticks", [1, 2, 3, 8])
+@pytest.mark.parametrize("ticks", [pytest.param(1, marks=SLOW), pytest.param(2, marks=SLOW), 3,
+                                   pytest.param(8, marks=SLOW)])
 def test_a_frame_is_an_exact_number_of_ticks(player, drive, ticks):
     keys = np.tile(np.eye(4, dtype=np.uint8)[[0, 0, 0, 1, 1, 3]], (100, 1))  # nothing that makes it fall
     e = player.play(keys, ticks)
@@ -194,7 +195,7 @@ def test_a_frame_is_an_exact_number_of_ticks(player, drive, ticks):
     assert (again["pose"][:, :12] == e["pose"][:, :12]).all() and (again["frames"] == e["frames"]).all()
 
 
-@pytest.mark.parametrize("skip", [1, 45, 130])
+@pytest.mark.parametrize("skip", [pytest.param(1, marks=SLOW), 45, pytest.param(130, marks=SLOW)])
 def test_a_window_is_the_part_of_the_life_it_says(player, skip):
     keys = policies.Policy("random", 4, 200, 3, 5, [])(0)[0]
     whole, window = player.play(keys, 3), player.play(keys, 3, skip)
@@ -223,7 +224,7 @@ def mixed(tmp_path_factory):
 
 
 def test_windows_of_gaits_begin_within_a_life(mixed, drive):
-    lists = policies.load_lists(frames_folder(mixed) / "keys.json", recorder.load_game("qwop"), 3, 40)
+    lists = policies.load_lists(frames_folder(mixed) / "keys.json", load_game("qwop"), 3, 40)
     policy = policies.Policy("mix", 4, 40, 3, 0, policies.load_gaits(ROOT / "games/qwop_gaits.json"))
     within = 0
     for n, e in data.load_episodes(frames_folder(mixed), ARRAYS):
@@ -237,6 +238,7 @@ def test_windows_of_gaits_begin_within_a_life(mixed, drive):
     assert set(meta["policy"]) == {"name", "press", "let_go", "gaits"}
 
 
+@SLOW
 def test_gaits_are_windows_too(tmp_path):
     result = collect(tmp_path, *GAME, "--policy", "gait", "--episodes", 3, "--frames", 40)
     assert result.returncode == 0 and "(gait keys)" in result.stdout, result.stderr
@@ -248,7 +250,7 @@ def test_gaits_are_windows_too(tmp_path):
 def test_a_game_without_gaits_has_no_mix(tmp_path):
     shutil.copy(ROOT / "games/qwop.py", tmp_path / "toy.py")
     line = complaint(collect(tmp_path / "data", "--game", tmp_path / "toy.py", "--url", STANDIN, "--policy", "mix"))
-    assert "toy has no gaits" in line and "search_gaits.py --game" in line and "--policy random" in line
+    assert "toy has no gaits" in line and "capture.search_gaits --game" in line and "--policy random" in line
 
 
 def write_list(path, *texts, **changed):
@@ -271,10 +273,11 @@ def test_a_replayed_recording_gives_the_same_bytes(mixed, tmp_path):
     assert data.read_json(path) == meta
 
 
+@SLOW
 def test_key_lists_are_added_behind_what_is_there(copy, recorded, drive, tmp_path):
-    chance = np.random.default_rng(0)
-    life = policies.random_keys(2 * FRAMES + 70, 4, chance)
-    short = policies.random_keys(FRAMES + 9, 4, chance)
+    rng = np.random.default_rng(0)
+    life = policies.random_keys(2 * FRAMES + 70, 4, rng)
+    short = policies.random_keys(FRAMES + 9, 4, rng)
     long = write_list(tmp_path / "long.json", policies.to_text(life))
     hand = write_list(tmp_path / "hand.json", {"skip": 9, "keys": policies.to_text(short).upper()})
     args = [*GAME, "--frames", FRAMES, "--replay", long, hand]
@@ -295,32 +298,10 @@ def test_key_lists_are_added_behind_what_is_there(copy, recorded, drive, tmp_pat
     assert result.returncode == 0 and "0 to record" in result.stdout, result.stderr
 
 
-GOOD = 5 * "0000000f"
-
-
-@pytest.mark.parametrize("content, told", [
-    ("{", "Expecting"), ("[]", "no key list"), ({"game": "runner"}, "game is runner, not qwop"),
-    ({"keys": ["q", "w"]}, "keys is ['q', 'w'], not"), ({"ticks_per_frame": 4}, "ticks_per_frame is 4, not 3"),
-    ({"episodes": [{"keys": GOOD + "g"}]}, "hexadecimal"), ({"episodes": [{"keys": GOOD[1:]}]}, "has 39 frames"),
-    ({"episodes": [{"keys": GOOD, "skip": -1}]}, "skip of episode 0 is -1"),
-    ({"episodes": [{"keys": GOOD, "skip": 1}]}, "has 39 frames"), ({"episodes": []}, "no episodes"),
-    ({"episodes": [{}]}, "no 'keys' in it")])
-def test_a_bad_key_list_is_one_clear_line(tmp_path, content, told):
-    path = tmp_path / "keys.json"
-    if isinstance(content, str):
-        path.write_text(content)
-    else:
-        write_list(path, GOOD, **content)
-    with pytest.raises(SystemExit) as caught:
-        policies.load_lists(path, recorder.load_game("qwop"), 3, 40)
-    line = str(caught.value)
-    assert line.startswith(f"{path} is no key list for this recording: ") and told in line and "\n" not in line
-
-
 def test_a_bad_key_list_spoils_no_recording(copy, recorded, tmp_path):
     before = {path.name: path.read_bytes() for path in frames_folder(copy).iterdir()}
     good, bad = write_list(tmp_path / "good.json", FRAMES * "0"), write_list(tmp_path / "bad.json", "01")
-    three = dataclasses.replace(recorder.load_game("qwop"), keys=["q", "w", "o"])
+    three = dataclasses.replace(load_game("qwop"), keys=["q", "w", "o"])
     policies.save_lists(tmp_path / "three.json", three, 3, [(np.zeros((FRAMES, 3), np.uint8), 0)])
     wrong, none = tmp_path / "three.json", tmp_path / "none.json"
     for path, told in ((bad, "--frames wants"), (wrong, "keys is ['q', 'w', 'o'], not"), (none, "No such file")):
@@ -329,6 +310,7 @@ def test_a_bad_key_list_spoils_no_recording(copy, recorded, tmp_path):
     assert {path.name: path.read_bytes() for path in frames_folder(copy).iterdir()} == before
 
 
+@SLOW
 def test_a_run_that_recorded_nothing_decides_nothing(tmp_path):
     assert collect(tmp_path, *SMALL, "--seed", 9, "--url", nobody()).returncode == 1
     result = collect(tmp_path, *SMALL)
@@ -355,23 +337,11 @@ HOOKS = {  # what ?without= takes away -> what is said of it
     "canvas": "no canvas canvas#window1"}
 
 
-@pytest.fixture(scope="module")
-def broken(pages, tmp_path_factory):
-    """What collect.py says to each broken page, two at a time: {hook: its result}."""
-    folder = tmp_path_factory.mktemp("broken")
-
-    def record(hook):
-        waits = ["--timeout", 4] if hook in ("helpUp", "doneLoading", "app") else []  # pages that are never ready
-        return collect(folder / hook, *SMALL, *waits, "--url", f"{pages}?without={hook}", workers=1)
-
-    with ThreadPoolExecutor(2) as pool:
-        return dict(zip(HOOKS, pool.map(record, HOOKS)))
-
-
-@pytest.mark.parametrize("hook", HOOKS)
-def test_a_hook_that_is_gone_is_named(broken, hook):
-    line = complaint(broken[hook])
-    assert broken[hook].returncode == 1 and line.startswith("qwop: ") and HOOKS[hook] in line, line
+@pytest.mark.parametrize("hook", ["keys", *(pytest.param(hook, marks=SLOW) for hook in HOOKS if hook != "keys")])
+def test_a_hook_that_is_gone_is_named(pages, tmp_path, hook):
+    waits = ["--timeout", 4] if hook in ("helpUp", "doneLoading", "app") else []  # pages that are never ready
+    line = complaint(collect(tmp_path, *SMALL, *waits, "--url", f"{pages}?without={hook}", workers=1))
+    assert line.startswith("qwop: ") and HOOKS[hook] in line, line
 
 
 def test_a_page_that_is_not_reached_is_one_line_with_two_ways_out(tmp_path):
@@ -389,7 +359,7 @@ def test_an_address_that_is_none_is_refused(tmp_path, url):
 
 def with_flags(tmp_path, browser, *flags):
     """An environment in which the same browser is started with flags of ours."""
-    real = recorder.find_browser(SimpleNamespace(chromium=browser.browser_type))
+    real = find_browser(SimpleNamespace(chromium=browser.browser_type))
     wrapper = tmp_path / "bin" / "chromium"
     wrapper.parent.mkdir()
     wrapper.write_text(f'#!/bin/sh\nexec {shlex.quote(real)} {shlex.join(flags)} "$@"\n')
@@ -397,12 +367,14 @@ def with_flags(tmp_path, browser, *flags):
     return {**os.environ, "PLAYWRIGHT_BROWSERS_PATH": str(tmp_path), "PATH": f"{wrapper.parent}:{os.environ['PATH']}"}
 
 
+@SLOW
 def test_a_browser_without_webgl_is_one_line_with_two_ways_out(tmp_path, browser):
     environment = with_flags(tmp_path, browser, "--disable-3d-apis")
     line = complaint(collect(tmp_path / "data", *SMALL, env=environment, workers=1))
     assert "no WebGL in this browser" in line and "apt install" in line and "--game runner" in line
 
 
+@SLOW
 def test_a_page_of_the_internet_may_hand_its_frames_over(tmp_path, browser, pages):
     """Chromium asks before a public page may reach this machine (local network access); the real page is public."""
     port = pages.split(":")[2].split("/")[0]
@@ -413,12 +385,6 @@ def test_a_page_of_the_internet_may_hand_its_frames_over(tmp_path, browser, page
 
 # ------------------------------------------------------------------------------ browsers that die, games that hang
 
-def processes_of(pid):
-    """Command lines of the processes that come from this one, by process number (Linux: /proc)."""
-    table = benchmark.processes()
-    return {other: table[other][2].replace("\0", " ") for other in benchmark.tree(pid, table)}
-
-
 def kill(pid, kind, but=()):
     """Kill the browser's main process, its renderers or its gpu-process, all below a process of ours."""
     found = [other for other, line in processes_of(pid).items() if other not in but and (
@@ -428,7 +394,8 @@ def kill(pid, kind, but=()):
         os.kill(other, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("victim", ["browser", "renderer", "gpu-process"])
+@pytest.mark.parametrize("victim", ["browser", pytest.param("renderer", marks=SLOW),
+                                    pytest.param("gpu-process", marks=SLOW)])
 def test_a_browser_that_dies_costs_nothing_but_time(recorded, tmp_path, victim):
     command = [sys.executable, ROOT / "collect.py", "--data", tmp_path, "--workers", 1, *SIZES]
     process = subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -445,22 +412,24 @@ def test_a_browser_that_dies_costs_nothing_but_time(recorded, tmp_path, victim):
     assert same_bytes(tmp_path, recorded)
 
 
+@SLOW
 def test_graphics_that_die_under_an_episode_spoil_none(chromium):
     """What is read back from a dead gpu-process must never count as frames."""
     keys, others = policies.random_keys(800, 4, np.random.default_rng(0)), processes_of(os.getpid())
-    player = recorder.Recorder(chromium, recorder.load_game("qwop", str(STANDIN)), 2)
+    player = Recorder(chromium, load_game("qwop", str(STANDIN)), 2)
     player.play(keys[:50], 3)  # the first one is slow
     begun = time.monotonic()
     player.play(keys, 3)
     threading.Timer((time.monotonic() - begun) / 2, kill, (os.getpid(), "gpu-process", others)).start()
-    with pytest.raises(recorder.Lost):
+    with pytest.raises(Lost):
         player.play(keys, 3)
     player.close()
 
 
+@SLOW
 def test_a_game_that_hangs_is_one_line_and_what_was_recorded_stays(copy, recorded, pages):
     mark, start = uuid.uuid4().hex, time.monotonic()
-    hangs = 12 * recorder.load_game("qwop").restart.count("reset")  # in the middle of a worker's first episode
+    hangs = 12 * load_game("qwop").restart.count("reset")  # in the middle of a worker's first episode
     more = ["--episodes", EPISODES + 2, "--timeout", 5, "--url", f"{pages}?hangs={hangs}"]
     line = complaint(collect(copy, *SIZES, *more, env={**os.environ, "MARK": mark}))
     assert "the game hangs" in line and "--timeout" in line and time.monotonic() - start < 60
@@ -481,8 +450,8 @@ def found(tmp_path_factory):
 
 
 def search(folder, *args, **options):
-    return run("search_gaits.py", "--game", folder / "toy.py", "--url", STANDIN, "--minutes", 0.07, "--frames", 80,
-               "--least", 0.6, "--workers", 1, *args, timeout=60, **options)
+    return run("capture.search_gaits", "--game", folder / "toy.py", "--url", STANDIN, "--minutes", 0.07,
+               "--frames", 80, "--least", 0.6, "--workers", 1, *args, timeout=60, **options)
 
 
 def test_a_search_finds_patterns_that_play_as_it_says(found, player):
@@ -497,6 +466,7 @@ def test_a_search_finds_patterns_that_play_as_it_says(found, player):
         assert life["restart"].sum() == 1 and (life["score"][:-1] < life["score"][-1]).all()
 
 
+@SLOW
 def test_a_search_goes_on_from_what_it_found(found, tmp_path):
     for path in found.glob("toy*"):
         shutil.copy(path, tmp_path)
@@ -507,11 +477,12 @@ def test_a_search_goes_on_from_what_it_found(found, tmp_path):
     assert all(after[tuple(gait["look"])] >= gait["score"] for gait in before)
 
 
+@SLOW
 def test_a_search_stops_cleanly(found, tmp_path):
     for path in found.glob("toy*"):
         shutil.copy(path, tmp_path)
     before, mark = (tmp_path / "toy_gaits.json").read_bytes(), uuid.uuid4().hex
-    command = [sys.executable, ROOT / "search_gaits.py", "--game", tmp_path / "toy.py", "--url", STANDIN]
+    command = [sys.executable, "-m", "capture.search_gaits", "--game", tmp_path / "toy.py", "--url", STANDIN]
     process = subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                start_new_session=True, env={**os.environ, "MARK": mark})
     while "--type=renderer" not in " ".join(processes_of(process.pid).values()):
