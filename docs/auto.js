@@ -1,10 +1,13 @@
 'use strict';
-// Players who are no person: random keys, gaits that ran in the real game, the best run found in the dream, the keys of a
-// link. A player is {next(frame) -> keys, or null at its end}. What random keys and gaits are is said in policies.py.
+// Players who are not a person: random keys, gaits that ran in the real game, the best run found in the dream, the keys
+// of a link. A player is {next(frame) -> keys, or null at its end}. Random keys and gaits are those of
+// capture/policies.py.
 
-const PRESS = 0.10, LET_GO = 0.22;  // chance a frame that a key goes down or up
+const PRESS = 0.10, LET_GO = 0.22;  // chance per frame that a key goes down or up
 const GRID = 3;                     // ticks: a gait's keys change at multiples of this
-const SEARCH_FRAMES = 150, SEARCH_SIDE = 8, SEARCH_ROUNDS = 60;  // a search plays so many dreams side by side
+const SEARCH_FRAMES = 150, SEARCH_ROUNDS = 60;
+const SEARCH_SIDE = 8;              // gaits that a round of the search dreams side by side
+const RANDOM_ROUNDS = 5;            // then most gaits are changes of the best
 
 function randomPlayer(count) {
   const keys = new Array(count).fill(0);
@@ -23,34 +26,14 @@ function gaitKeys(gait, frame, ticksPerFrame) {
   return gait.on.map(([start, end]) => Number(tick >= 0 && part(phase - start) < part(end - start)));
 }
 
-const gaitPlayer = (gait, ticksPerFrame) => ({ next: frame => gaitKeys(gait, frame, ticksPerFrame) });
-
-// log: numbers, one a frame, bit 0 the first key
-function logPlayer(log, count) {
-  return {
-    next: frame => frame < log.length ? Array.from({ length: count }, (_, key) => log[frame] >> key & 1) : null,
-  };
+function gaitPlayer(gait, ticksPerFrame) {
+  return { next: frame => gaitKeys(gait, frame, ticksPerFrame) };
 }
 
-// ---- how far the dream thinks that it has come
-
-// meta.readout: {metres, over}, each [bias, weights of h, then of z]: what the memory says of the step just made.
-// z (N, Z) and h (L, N, H) of dream n -> metres of this step, and about 1 where a life has ended.
-function read(readout, z, h, n, count) {
-  const features = z.length / count, layers = readout.layers, hidden = h.length / layers / count;
-  const sums = [readout.metres[0], readout.over[0]];
-  let place = 1;
-  for (let layer = 0; layer < layers; layer++) {
-    for (let i = (layer * count + n) * hidden; i < (layer * count + n + 1) * hidden; i++, place++) {
-      sums[0] += readout.metres[place] * h[i];
-      sums[1] += readout.over[place] * h[i];
-    }
-  }
-  for (let i = n * features; i < (n + 1) * features; i++, place++) {
-    sums[0] += readout.metres[place] * z[i];
-    sums[1] += readout.over[place] * z[i];
-  }
-  return sums;
+// log: numbers, one a frame, bit 0 is the first key. onEnd: after its last frame.
+function logPlayer(log, count, onEnd) {
+  const row = bits => Array.from({ length: count }, (_, key) => bits >> key & 1);
+  return { next: frame => frame < log.length ? row(log[frame]) : null, onEnd };
 }
 
 // ---- search
@@ -67,33 +50,37 @@ function changed(gait) {
   };
 }
 
-// Try rhythms in the dream, SEARCH_SIDE at a time, and keep changing the best -> {gait, metres}. tell(tried, best) after
-// each round; stopped() ends the search. Everything is dreamed: no picture is painted, no game is asked.
-async function searchGait(dream, tell, stopped) {
-  const { meta, layers, hidden } = dream, count = SEARCH_SIDE, keys = meta.keys.length;
-  const begin = dream.picture(meta.starts[0].z).data;
+// Metres that each gait runs in the dream, up to its fall. They are read from the state: nothing is painted.
+async function metresOf(dream, gaits) {
+  const { starts, ticks_per_frame: ticks } = dream.meta;
+  const metres = gaits.map(() => 0), over = gaits.map(() => false);
+  let state = dream.stateOf(starts[0], gaits.length);
+  for (let frame = 0; frame < SEARCH_FRAMES && over.includes(false); frame++) {
+    state = await dream.advance(state, gaits.flatMap(gait => gaitKeys(gait, frame, ticks)));
+    dream.read(state).forEach((step, n) => {
+      if (over[n]) return;
+      metres[n] += step.metres;
+      over[n] = step.over;
+    });
+  }
+  return metres;
+}
+
+// Try gaits in the dream, at first known and random ones, then changes of the best -> {gait, metres}.
+// onRound(tried, best metres); isStopped() ends the search.
+async function searchGait(dream, onRound, isStopped) {
+  const known = dream.meta.gaits ?? [], keys = dream.meta.keys.length;
   let best = { gait: null, metres: -Infinity };
-  for (let round = 0; round < SEARCH_ROUNDS && !stopped(); round++) {
-    const known = meta.gaits ?? [];
-    const gaits = Array.from({ length: count }, (_, n) =>
-      round === 0 && n < known.length ? known[n] : round < 5 || n === 0 ? randomGait(keys) : changed(best.gait));
-    const tensor = shape => new ort.Tensor('float32', new Float32Array(shape.reduce((a, b) => a * b)), shape);
-    let state = { z: tensor([count, begin.length]), h: tensor([layers, count, hidden]), c: tensor([layers, count, hidden]) };
-    for (let n = 0; n < count; n++) state.z.data.set(begin, n * begin.length);
-    const held = tensor([count, keys]), metres = new Array(count).fill(0), over = new Array(count).fill(false);
-    for (let frame = 0; frame < SEARCH_FRAMES && over.includes(false); frame++) {
-      gaits.forEach((gait, n) => held.data.set(gaitKeys(gait, frame, meta.ticks_per_frame), n * keys));
-      const next = await dream.dynamics.run({ ...state, keys: held });
-      state = { z: next.z_next, h: next.h_next, c: next.c_next };
-      for (let n = 0; n < count; n++) {
-        if (over[n]) continue;
-        const [step, ended] = read(meta.readout, state.z.data, state.h.data, n, count);
-        over[n] = ended > 0.5;
-        metres[n] += step;
-      }
+  for (let round = 0; round < SEARCH_ROUNDS && !isStopped(); round++) {
+    const gaits = Array.from({ length: SEARCH_SIDE }, (_, n) => {
+      if (round === 0 && n < known.length) return known[n];
+      return round < RANDOM_ROUNDS || n === 0 ? randomGait(keys) : changed(best.gait);
+    });
+    const metres = await metresOf(dream, gaits);
+    for (const [n, gait] of gaits.entries()) {
+      if (metres[n] > best.metres) best = { gait, metres: metres[n] };
     }
-    metres.forEach((far, n) => { if (far > best.metres) best = { gait: gaits[n], metres: far }; });
-    tell((round + 1) * count, best.metres);
+    onRound((round + 1) * SEARCH_SIDE, best.metres);
     await new Promise(requestAnimationFrame);
   }
   return best;

@@ -1,13 +1,14 @@
 'use strict';
-// The world: a state (z, h, c); the dynamics moves it on under the held keys, the decoder paints it, the encoder turns a
-// picture into z. No DOM here, except that it needs ort (vendor/onnxruntime-web/ort.wasm.min.js). The model is what
-// export.py wrote into model.js.
+// The model: the dynamics moves a state (z, h, c) on under the held keys, the decoder paints it, the encoder turns a
+// frame into z. No DOM here; it needs ort (vendor/onnxruntime-web/ort.wasm.min.js) and what export.py wrote to model.js.
 //
 //   const dream = await openDream(self.ORT_WASM, self.DREAM_MODEL);
 //   await dream.step([1, 0, 0, 0]);
 //   const rgba = await dream.paint();    // Uint8Array, 96 x 96 x 4: what a canvas takes
 //
 // One call at a time: the engine cannot run two graphs at once.
+//
+// Shapes: N dreams side by side, K keys, Z latent features, L layers, H hidden width
 
 const SIDE = 96;
 const FIRST_SUM = 0x811c9dc5;
@@ -20,57 +21,81 @@ function addToSum(sum, numbers) {
   return sum >>> 0;
 }
 
+// A float tensor of these numbers, of zeros without any.
+function floats(shape, numbers) {
+  const size = shape.reduce((a, b) => a * b);
+  return new ort.Tensor('float32', numbers ? Float32Array.from(numbers) : new Float32Array(size), shape);
+}
+
+// Row n of a tensor, seen as rows of its last dimension.
+function rowOf(tensor, n) {
+  const width = tensor.dims.at(-1);
+  return tensor.data.subarray(n * width, (n + 1) * width);
+}
+
 class Dream {
-  // meta: meta.json's content. encoder, dynamics, decoder: sessions of onnxruntime-web.
+  // meta: content of meta.json. encoder, dynamics, decoder: sessions of onnxruntime-web.
   constructor(meta, { encoder, dynamics, decoder }) {
     Object.assign(this, { meta, encoder, dynamics, decoder });
     [this.layers, , this.hidden] = dynamics.inputMetadata.find(input => input.name === 'h').shape;
-    this.keys = new ort.Tensor('float32', new Float32Array(meta.keys.length), [1, meta.keys.length]);
     this.restart();
   }
 
-  memory(numbers) {  // h or c of one dream; zeros if there are none
-    const size = this.layers * this.hidden;
-    return new ort.Tensor('float32', numbers ? Float32Array.from(numbers.flat()) : new Float32Array(size),
-      [this.layers, 1, this.hidden]);
+  // The state of `count` dreams that begin in the same start state {z, h, c}: zeros where it has no h and c.
+  stateOf({ z, h, c }, count = 1) {
+    const repeat = rows => rows.flatMap(row => new Array(count).fill([...row]).flat());
+    const hidden = rows => floats([this.layers, count, this.hidden], rows && repeat(rows));
+    return { z: floats([count, z.length], repeat([z])), h: hidden(h), c: hidden(c) };
   }
 
-  picture(z) {
-    return new ort.Tensor('float32', Float32Array.from(z), [1, z.length]);
+  // The state of N dreams after one more frame. keys: N x K of 1 and 0, dream after dream.
+  async advance({ z, h, c }, keys) {
+    const [count] = z.dims, tensor = floats([count, keys.length / count], keys);
+    const next = await this.dynamics.run({ z, h, c, keys: tensor });
+    return { z: next.z_next, h: next.h_next, c: next.c_next };
   }
 
-  // Back to one of the start states; the first is the beginning of a life.
+  // What the state tells of the step just made -> for each dream {metres run, over: has its life ended?}.
+  // meta.readout: {metres, over}, each [bias, weights of h (L H), weights of z (Z)].
+  read({ z, h }) {
+    const [count] = z.dims, { metres, over } = this.meta.readout;
+    const dot = (weights, features) => features.reduce((sum, x, i) => sum + weights[i + 1] * x, weights[0]);
+    return Array.from({ length: count }, (_, n) => {
+      const features = [];
+      for (let layer = 0; layer < this.layers; layer++) features.push(...rowOf(h, layer * count + n));
+      features.push(...rowOf(z, n));
+      return { metres: dot(metres, features), over: dot(over, features) > 0.5 };
+    });
+  }
+
+  // Back to one of the start states; the first is where a life begins.
   restart(number = 0) {
-    const start = this.meta.starts[number % this.meta.starts.length];
-    this.place(start);
-    this.start = number;  // the link that repeats this dream needs it; null if the dream began elsewhere
+    this.place(this.meta.starts[number % this.meta.starts.length]);
+    this.start = number;  // for a link to this dream; null if the dream began elsewhere
   }
 
-  // To a state {z, h, c}, without h and c to an empty memory.
-  place({ z, h, c }) {
-    this.state = { z: this.picture(z), h: this.memory(h), c: this.memory(c) };
-    this.log = [];        // of the keys since then: a number a frame, bit 0 is the first key
+  // To a state {z, h, c}.
+  place(start) {
+    this.state = this.stateOf(start);
+    this.log = [];        // keys since then: a number a frame, bit 0 is the first key
     this.frame = 0;       // frames dreamed since then
     this.sum = FIRST_SUM; // of every z since then
     this.start = null;
   }
 
-  // The numbers that are the picture.
   get z() {
     return this.state.z.data;
   }
 
-  // Another z in the middle of a dream, which then is no dream that a link can repeat.
+  // Another z in the middle of a dream: no link can repeat that dream.
   set z(numbers) {
-    this.state = { ...this.state, z: this.picture(numbers) };
+    this.state = { ...this.state, z: floats([1, numbers.length], numbers) };
     this.start = null;
   }
 
   // One frame on. keys: 1 or 0 for each of meta.keys.
   async step(keys) {
-    this.keys.data.set(keys);
-    const next = await this.dynamics.run({ ...this.state, keys: this.keys });
-    this.state = { z: next.z_next, h: next.h_next, c: next.c_next };
+    this.state = await this.advance(this.state, keys);
     this.log.push(keys.reduce((bits, on, key) => bits | on << key, 0));
     this.frame += 1;
     this.sum = addToSum(this.sum, this.z);
@@ -78,7 +103,7 @@ class Dream {
 
   // The picture of z, the present one by default -> Uint8Array, rgba.
   async paint(z = this.z) {
-    return (await this.decoder.run({ z: this.picture(z) })).rgba.data;
+    return (await this.decoder.run({ z: floats([1, z.length], z) })).rgba.data;
   }
 
   // The z of a picture rgba, 96 x 96 x 4.
@@ -90,15 +115,14 @@ class Dream {
     return (await this.encoder.run({ frames: new ort.Tensor('uint8', rgb, [1, SIDE, SIDE, 3]) })).z.data;
   }
 
-  // What goTo() needs to come back to this frame. The log is the one that is written on: take none of another past.
+  // What goTo() needs to return to this frame. The log is not a copy: later frames are added to it.
   get here() {
     const { state, frame, sum, start, log } = this;
     return { state, frame, sum, start, log };
   }
 
-  goTo(moment) {
-    Object.assign(this, moment);
-    this.log = moment.log.slice(0, moment.frame);
+  goTo({ state, frame, sum, start, log }) {
+    Object.assign(this, { state, frame, sum, start, log: log.slice(0, frame) });
   }
 }
 
@@ -109,18 +133,19 @@ async function unpack(text) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-// Raise an error unless the bytes are those that meta.json tells of. Without a secure context there is nothing to tell.
-async function checkSum(name, bytes, wanted) {
-  if (!self.crypto?.subtle || !wanted) return;
+// Raise an error unless the bytes have the checksum of meta.json. Only a secure context can compute it.
+async function checkSum(name, bytes, expected) {
+  if (!self.crypto?.subtle || !expected) return;
   const digest = new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
   const sum = [...digest].map(byte => byte.toString(16).padStart(2, '0')).join('');
-  if (sum !== wanted) throw new Error(`the checksum of ${name} is wrong`);
+  if (sum !== expected) throw new Error(`the checksum of ${name} is wrong`);
 }
 
 // engine: {mjs, wasm}, model: {meta, encoder, dynamics, decoder}, packed. Nothing is fetched, so file:// works too.
 async function openDream(engine, model) {
   const names = ['encoder', 'dynamics', 'decoder'];
-  const [mjs, wasm, ...graphs] = await Promise.all([engine.mjs, engine.wasm, ...names.map(name => model[name])].map(unpack));
+  const packed = [engine.mjs, engine.wasm, ...names.map(name => model[name])];
+  const [mjs, wasm, ...graphs] = await Promise.all(packed.map(unpack));
   await Promise.all(names.map((name, n) => checkSum(name, graphs[n], model.meta.sha256[`${name}.onnx`])));
   ort.env.wasm.numThreads = 1;  // more need headers that a plain host does not send
   ort.env.wasm.wasmPaths = { mjs: URL.createObjectURL(new Blob([mjs], { type: 'text/javascript' })) };

@@ -1,8 +1,14 @@
 'use strict';
 // Keep and share: a GIF of the last seconds, a link that dreams the same again.
 
-const GIF_SCALE = 3, GIF_WIDTH = 96;
+const GIF_ENCODER = 'vendor/gifenc/gifenc.js';
+const GIF_WIDTH = 288;     // pixels
 const LINK_FRAMES = 6000;  // longer dreams make links that some programs cut
+
+const sumToText = sum => sum.toString(16).padStart(8, '0');
+
+// The part of a model's checksum that a link carries: another model dreams other pictures.
+const modelMark = meta => meta.sha256['dynamics.onnx'].slice(0, 8);
 
 // Keys of a dream as text for a link: a letter (two from five keys on) for what is held, then for how many frames.
 function logToText(log, keys) {
@@ -18,56 +24,48 @@ function logToText(log, keys) {
 
 // The text of logToText() -> numbers, one a frame. Raises an error if it is none.
 function textToLog(text, keys) {
-  const letters = Math.ceil(keys / 4), log = [];
-  for (const [, held, times] of wholly(text, `([a-p]{${letters}})(\\d{1,6})`)) {
-    const bits = [...held].reduce((sum, letter) => sum * 16 + letter.charCodeAt(0) - 97, 0);
-    if (bits >= 2 ** keys || log.length + Number(times) > LINK_FRAMES) throw new Error('this link is damaged');
+  const run = `([a-p]{${Math.ceil(keys / 4)}})(\\d{1,6})`, damaged = new Error('this link is damaged'), log = [];
+  if (!new RegExp(`^(${run})*$`).test(text)) throw damaged;
+  for (const [, letters, times] of text.matchAll(new RegExp(run, 'g'))) {
+    const bits = [...letters].reduce((sum, letter) => sum * 16 + letter.charCodeAt(0) - 97, 0);
+    if (bits >= 2 ** keys || log.length + Number(times) > LINK_FRAMES) throw damaged;
     for (let n = 0; n < Number(times); n++) log.push(bits);
   }
   return log;
 }
 
-function wholly(text, pattern) {
-  if (!new RegExp(`^(${pattern})*$`).test(text)) throw new Error('this link is damaged');
-  return text.matchAll(new RegExp(pattern, 'g'));
+function linkTo(dream, model) {
+  const { start, log, sum, meta } = dream, keys = logToText(log, meta.keys.length);
+  const query = new URLSearchParams({ model });
+  const hash = new URLSearchParams({ start, keys, sum: sumToText(sum), dream: modelMark(meta) });
+  return `${location.href.split(/[?#]/)[0]}?${query}#${hash}`;
 }
 
-const sumToText = sum => sum.toString(16).padStart(8, '0');
-
-// The part of a model's checksum that a link carries: another model dreams other pictures.
-const modelMark = meta => meta.sha256['dynamics.onnx'].slice(0, 8);
-
-function linkTo(dream, name) {
-  const words = { model: name }, said = { start: dream.start, keys: logToText(dream.log, dream.meta.keys.length),
-    sum: sumToText(dream.sum), dream: modelMark(dream.meta) };
-  const address = location.href.split(/[?#]/)[0];
-  return `${address}?${new URLSearchParams(words)}#${new URLSearchParams(said)}`;
-}
-
-// What the address says after its # -> {start, log, sum, mark}, or null. Raises an error if it is damaged.
+// What the address tells after its # -> {start, log, sum, mark}, or null. Raises an error if it is damaged.
 function readLink(meta) {
-  const said = new URLSearchParams(location.hash.slice(1));
-  if (!said.has('keys')) return null;
-  const start = Number(said.get('start'));
+  const hash = new URLSearchParams(location.hash.slice(1)), keys = hash.get('keys');
+  if (keys === null) return null;
+  const start = Number(hash.get('start'));
   if (!(start in meta.starts)) throw new Error('this link is damaged');
-  return { start, log: textToLog(said.get('keys'), meta.keys.length), sum: said.get('sum'), mark: said.get('dream') };
+  return { start, log: textToLog(keys, meta.keys.length), sum: hash.get('sum'), mark: hash.get('dream') };
 }
 
-// Moments of the dream as an animated GIF in the shape of the game -> Blob. tell(share done); pause() between frames.
-async function makeGif(dream, moments, tell) {
-  const [wide, high] = dream.meta.shape ?? [640, 400];
-  const width = GIF_WIDTH * GIF_SCALE, height = Math.round(width * high / wide);
-  const small = surface(), brush = Object.assign(document.createElement('canvas'), { width, height })
-    .getContext('2d', { willReadFrequently: true });
-  const gif = gifenc.GIFEncoder(), image = small.createImageData(SIDE, SIDE);
+// Moments of the dream as an animated GIF in the shape of the game -> Blob. onProgress(share)
+async function makeGif(dream, moments, onProgress) {
+  if (!self.gifenc) await explain('The GIF encoder is missing', loadScript(GIF_ENCODER));
+  const [wide, high] = dream.meta.shape ?? [640, 400], height = Math.round(GIF_WIDTH * high / wide);
+  const small = surface(), large = surface(GIF_WIDTH, height);
+  const gif = gifenc.GIFEncoder();
   for (const [n, moment] of moments.entries()) {
-    image.data.set(await dream.paint(moment.state.z.data));
-    small.putImageData(image, 0, 0);
-    brush.drawImage(small.canvas, 0, 0, width, height);
-    const { data } = brush.getImageData(0, 0, width, height);
-    const palette = gifenc.quantize(data, 128);
-    gif.writeFrame(gifenc.applyPalette(data, palette), width, height, { palette, delay: dream.meta.frame_ms });
-    if (n % 10 === 0) { tell(n / moments.length); await new Promise(requestAnimationFrame); }
+    putFrame(small, await dream.paint(moment.state.z.data));
+    large.drawImage(small.canvas, 0, 0, GIF_WIDTH, height);
+    const { data } = large.getImageData(0, 0, GIF_WIDTH, height);
+    const palette = gifenc.quantize(data, 128), delay = dream.meta.frame_ms;
+    gif.writeFrame(gifenc.applyPalette(data, palette), GIF_WIDTH, height, { palette, delay });
+    if (n % 10 === 0) {
+      onProgress(n / moments.length);
+      await new Promise(requestAnimationFrame);
+    }
   }
   gif.finish();
   return new Blob([gif.bytes()], { type: 'image/gif' });
@@ -79,4 +77,51 @@ function saveAs(blob, name) {
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);  // ms: Safari reads it a little later
+}
+
+// ---- what the buttons do
+
+function playLink({ start, log, sum, mark }) {
+  loop.begin(start);
+  loop.setPlayer('you', logPlayer(log, dream.meta.keys.length, () => {
+    const same = sum === sumToText(dream.sum);
+    notice(`${log.length} frames dreamed again. Checksum ${sumToText(dream.sum)}: ` + (same
+      ? 'the same pictures, bit for bit. Your turn.'
+      : `the link says ${sum}, so these are other pictures. Your turn.`));
+  }));
+  notice(mark === modelMark(dream.meta) ? `A dream from a link: ${log.length} frames. Any key takes over.`
+    : 'This link was made with another version of the model: it will dream other pictures.');
+}
+
+function copyLink(model) {
+  const kept = byId('kept');
+  if (dream.start === null) {
+    kept.textContent = 'This dream was changed by hand, or began with a picture: no link can repeat it. Restart first.';
+    return;
+  }
+  if (dream.log.length > LINK_FRAMES) {
+    kept.textContent = 'This dream is too long for a link. Restart first.';
+    return;
+  }
+  const link = document.createElement('a');
+  link.href = linkTo(dream, model);
+  link.textContent = `This link repeats ${dream.log.length} frames`;
+  kept.replaceChildren(link);
+  navigator.clipboard?.writeText(link.href).then(() => { link.textContent += ' (copied)'; }, () => {});
+}
+
+async function saveGif() {
+  const button = byId('gif'), text = button.textContent;
+  button.disabled = true;
+  try {
+    const moments = loop.past.slice(0, loop.at + 1);
+    const gif = await makeGif(dream, moments, share => { button.textContent = `Saving ${Math.round(100 * share)}%`; });
+    saveAs(gif, `${dream.meta.game}-dream.gif`);
+    byId('kept').textContent = `${moments.length} frames, ${megabytes(gif.size)} MB.`;
+  } catch (error) {
+    byId('kept').textContent = error.message;
+  } finally {
+    button.disabled = false;
+    button.textContent = text;
+  }
 }

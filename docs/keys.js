@@ -28,17 +28,17 @@ function movesControl(event) {
 }
 
 class HeldKeys {
+  down = new Set();       // codes of the keys that are held now
+  tapped = new Set();     // codes pressed since the last held(): a tap shorter than a frame counts for one
+  changed = false;        // since the last held()
+  onGamepad = new Set();  // codes that the gamepad holds
+  buttons = new Map();    // code: button
+
   // box: where the buttons go, before anything that is in it. onKey(down): a key went down or up. onRestart: R was
   // pressed (unless it is a key of the game), or Start on a gamepad. isTyping(event): the event is not for the game.
   // labels: a small text under a key, {q: 'thighs'}.
   constructor(box, keys, { onKey = () => {}, onRestart = () => {}, isTyping = movesControl, labels = {} } = {}) {
     Object.assign(this, { box, onKey, onRestart, isTyping, labels });
-    this.down = new Set();         // codes of the keys that are held now
-    this.tapped = new Set();       // codes pressed since the last held(): a tap shorter than a frame counts for one
-    this.onGamepad = new Set();    // codes that the gamepad holds
-    this.restartOnGamepad = false;
-    this.changed = false;          // since the last held()
-    this.buttons = new Map();      // code: button
     this.setKeys(keys);
     addEventListener('keydown', event => this.onKeyDown(event));
     addEventListener('keyup', event => this.onKeyUp(event));
@@ -66,13 +66,9 @@ class HeldKeys {
     return row;
   }
 
-  // Light the buttons of other keys than the held ones: those of a player who is not a person.
-  show(row) {
+  // Light the buttons of the held keys, or of a row of others: those of a player who is not a person.
+  show(row = this.codes.map(code => this.down.has(code))) {
     this.codes.forEach((code, n) => { this.light(code, Boolean(row[n])); });
-  }
-
-  showHeld() {
-    this.show(this.codes.map(code => this.down.has(code)));
   }
 
   releaseAll() {
@@ -84,17 +80,14 @@ class HeldKeys {
   pollGamepad() {
     const pads = [...navigator.getGamepads?.() ?? []];
     const isDown = n => pads.some(pad => pad?.buttons[n]?.pressed);
-    this.codes.slice(0, GAMEPAD.length).forEach((code, n) => {
-      const down = GAMEPAD[n].some(isDown);
-      if (down === this.onGamepad.has(code)) return;
-      if (down) this.onGamepad.add(code);
-      else this.onGamepad.delete(code);
-      if (down) this.press(code);
-      else this.release(code);
-    });
-    const restart = isDown(GAMEPAD_RESTART);
-    if (restart && !this.restartOnGamepad) this.onRestart();
-    this.restartOnGamepad = restart;
+    const before = this.onGamepad, now = new Set(this.codes.filter((_, n) => GAMEPAD[n]?.some(isDown)));
+    if (isDown(GAMEPAD_RESTART)) now.add('restart');
+    for (const code of this.codes) {
+      if (now.has(code) && !before.has(code)) this.press(code);
+      if (before.has(code) && !now.has(code)) this.release(code);
+    }
+    if (now.has('restart') && !before.has('restart')) this.onRestart();
+    this.onGamepad = now;
   }
 
   press(code) {

@@ -1,18 +1,71 @@
 'use strict';
-// The real thing beside the dream under the same keys: the open runner's physics, or recorded clips of a game.
+// The truth beside the dream: the open runner's physics under the same keys, or recorded clips of a game.
 //
-// A truth is {start: the dream's state at its first frame, begin() -> that frame, next(keys, number) -> the one after,
-// or null at the end, keys(number): those held after a frame, if it was recorded with some}. Frames are rgba, 96 x 96.
+// A source is {start: the dream's state at its first frame, begin() -> that frame, next(keys, t) -> frame t, or null
+// at the end, keys(t): the recorded keys that are held after frame t, if it is a recording}. Frames are rgba, 96 x 96.
 
-const RUNNER = ['vendor/planck/planck.min.js', 'runner/runner.js'];
-const SEEN = 10;  // true frames from which "set the dream to the truth" makes the dream's memory
+const RUNNER_SCRIPTS = ['vendor/planck/planck.min.js', 'runner/runner.js'];
+const SYNC_FRAMES = 10;  // "set the dream to the truth" shows the dream so many true frames
 
-const surface = () => Object.assign(document.createElement('canvas'), { width: SIDE, height: SIDE })
-  .getContext('2d', { willReadFrequently: true });
+class Truth {
+  constructor(source) {
+    this.source = source;
+    this.isRecorded = Boolean(source.keys);
+  }
+
+  begin() {
+    this.differences = [];  // from the dream, a number a frame
+    this.rewind();
+  }
+
+  rewind() {
+    this.frame = 0;
+    this.goTo = null;       // frame to return to before the next one
+    this.played = [];       // keys of each frame
+    this.seen = [];         // the last frames, {rgba, keys held after it}
+    this.rgba = this.source.begin();
+  }
+
+  recordedKeys() {
+    return this.source.keys(this.goTo ?? this.frame);
+  }
+
+  // One frame on -> false at the end. After going back the truth is first played up to there: the same keys give the
+  // same frames.
+  next(keys) {
+    if (this.goTo === null) return this.advance(keys);
+    const played = this.played.slice(0, this.goTo);
+    this.rewind();
+    for (const row of played) this.advance(row);
+    return this.advance(keys);
+  }
+
+  advance(keys) {
+    this.seen = [...this.seen, { rgba: this.rgba, keys }].slice(-SYNC_FRAMES);
+    this.played.push(keys);
+    this.frame += 1;
+    const rgba = this.source.next(keys, this.frame);
+    if (rgba) this.rgba = rgba;
+    return Boolean(rgba);
+  }
+
+  // Show the dream the last true frames, so that its state is that of the truth.
+  async setDream(dream) {
+    const frames = [...this.seen, { rgba: this.rgba }], latents = [];
+    for (const { rgba } of frames) latents.push(await dream.encode(rgba));
+    dream.place({ z: latents[0] });
+    for (const [n, { keys }] of this.seen.entries()) {
+      await dream.step(keys);
+      dream.z = latents[n + 1];
+    }
+  }
+}
 
 // The open runner, live. It starts again when it has fallen, as in the recordings.
 async function liveRunner(meta) {
-  for (const url of RUNNER) await loadScript(url);
+  if (typeof Runner === 'undefined') {
+    for (const url of RUNNER_SCRIPTS) await loadScript(url);
+  }
   const runner = new Runner(), brush = surface();
   const next = keys => {
     if (runner.over) runner.restart();
@@ -33,18 +86,18 @@ async function recordedClip(clip, meta) {
   const image = new Image();
   image.src = clip.picture;
   await image.decode();
-  const brush = surface(), digits = Math.ceil(meta.keys.length / 4);
-  const columns = image.width / SIDE;
-  const frameAt = n => {
-    brush.drawImage(image, n % columns * SIDE, Math.floor(n / columns) * SIDE, SIDE, SIDE, 0, 0, SIDE, SIDE);
+  const brush = surface(), columns = image.width / SIDE, digits = Math.ceil(meta.keys.length / 4);
+  const frameAt = t => {
+    const [left, top] = [t % columns * SIDE, Math.floor(t / columns) * SIDE];
+    brush.drawImage(image, left, top, SIDE, SIDE, 0, 0, SIDE, SIDE);
     return brush.getImageData(0, 0, SIDE, SIDE).data;
   };
   return {
     start: clip.start,
     begin: () => frameAt(0),
-    next: (keys, number) => number < clip.frames ? frameAt(number) : null,
-    keys: number => {
-      const bits = parseInt(clip.keys.slice(number * digits, (number + 1) * digits), 16);
+    next: (keys, t) => t < clip.frames ? frameAt(t) : null,
+    keys: t => {
+      const bits = parseInt(clip.keys.slice(t * digits, (t + 1) * digits), 16);
       return meta.keys.map((_, key) => bits >> key & 1);
     },
   };
@@ -57,15 +110,4 @@ function differenceOf(a, b) {
     for (let k = i; k < i + 3; k++) sum += (a[k] - b[k]) ** 2;
   }
   return Math.sqrt(sum / (a.length / 4 * 3));
-}
-
-// Let the dream see the last true frames, [{rgba, keys}] with the keys held after each, and be where the last one is.
-async function syncTo(dream, seen) {
-  const places = [];
-  for (const { rgba } of seen) places.push(await dream.encode(rgba));
-  dream.place({ z: places[0] });
-  for (let n = 0; n + 1 < seen.length; n++) {
-    await dream.step(seen[n].keys);
-    dream.z = places[n + 1];
-  }
 }

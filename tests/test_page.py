@@ -26,7 +26,7 @@ WATCH = """() => {
   dream.restart = number => { seen.length = 0; restart(number); };
 }"""
 # Does something between two frames, when no graph is running, and gives back what it gives.
-BETWEEN = "work => new Promise((done, wrong) => wish(() => (0, eval)(work)().then(done, wrong)))"
+BETWEEN = "work => new Promise((done, wrong) => loop.queue(() => (0, eval)(work)().then(done, wrong)))"
 
 
 @pytest.fixture(scope="module")
@@ -347,10 +347,10 @@ def test_a_slow_machine_slows_time_and_says_so(open_page):
 def test_a_key_is_seen_at_once(open_page):
     page = open_page()
     waits = page.evaluate("""async () => {
-      const waits = [], step = dream.step.bind(dream), paint = draw;
+      const waits = [], step = dream.step.bind(dream), paint = loop.draw.bind(loop);
       let pressed = false, done = null;
       dream.step = keys => { pressed = Boolean(keys[0]); return step(keys); };
-      window.draw = rgba => { paint(rgba); if (pressed) done?.(performance.now()); };
+      loop.draw = rgba => { paint(rgba); if (pressed) done?.(performance.now()); };
       for (let n = 0; n < 20; n++) {
         await new Promise(rest => setTimeout(rest, 300 + 13 * n));
         const begun = performance.now(), seen = new Promise(resolve => { done = resolve; });
@@ -438,7 +438,7 @@ def test_a_dragged_number_changes_the_dream_and_a_locked_one_stays(open_page):
     page.get_by_label("Number 5", exact=True).evaluate(
         f"e => {{ e.value = {middle}; e.dispatchEvent(new Event('input')); }}")
     frames_on(page, 3)
-    locked = page.evaluate("page.past.slice(-2).map(m => m.state.z.data[4])")
+    locked = page.evaluate("loop.past.slice(-2).map(m => m.state.z.data[4])")
     assert np.allclose(locked, middle, atol=0.05) and page.evaluate("dream.start") is None
     page.get_by_label("Lock number 5").uncheck()
     frames_on(page, 4)
@@ -465,8 +465,8 @@ def test_the_benchmark_tells_times_and_leaves_the_dream_alone(open_page):
     page.evaluate("pause(true)")
     frame = between(page, "async () => dream.frame")
     page.get_by_role("button", name="Benchmark").click()
-    page.wait_for_selector("#bench-told:has-text('frame    ')", timeout=60_000)
-    lines = page.locator("#bench-told").text_content().splitlines()
+    page.wait_for_selector("#bench-result:has-text('frame    ')", timeout=60_000)
+    lines = page.locator("#bench-result").text_content().splitlines()
     assert [line.split()[0] for line in lines[1:5]] == ["dynamics", "decoder", "paint", "frame"]
     assert all(0 <= float(x) < 5000 for line in lines[1:5] for x in line.split()[1:])
     assert page.evaluate("dream.frame") == frame
@@ -480,12 +480,12 @@ def test_the_real_runner_runs_beside_the_dream_under_the_same_keys(open_page):
     page.keyboard.down("q")
     page.get_by_label("Beside the dream").select_option("live")
     page.wait_for_selector("#truth-stage:visible")
-    page.wait_for_function("page.truth.number > 12 && page.truth.differences.length > 5")
+    page.wait_for_function("loop.truth.frame > 12 && loop.truth.differences.length > 5")
     page.evaluate("pause(true)")
     same = between(page, """async () => {
       const here = new Runner(), keys = { q: true };
       for (let tick = 0; tick < 3; tick++) here.tick();
-      for (const row of page.truth.played) {
+      for (const row of loop.truth.played) {
         if (here.over) here.restart();
         dream.meta.keys.forEach((key, n) => { here.keys[key] = Boolean(row[n]); });
         for (let tick = 0; tick < 3; tick++) here.tick();
@@ -493,21 +493,21 @@ def test_the_real_runner_runs_beside_the_dream_under_the_same_keys(open_page):
       const small = surface();
       drawRunner(small, here);
       const wanted = small.getImageData(0, 0, SIDE, SIDE).data;
-      const shown = page.truth.rgba;
-      const pressed = page.truth.played.some(row => row[0]);
-      return [wanted.every((x, i) => x === shown[i]), pressed, dream.frame, page.truth.number];
+      const shown = loop.truth.rgba;
+      const pressed = loop.truth.played.some(row => row[0]);
+      return [wanted.every((x, i) => x === shown[i]), pressed, dream.frame, loop.truth.frame];
     }""")
     assert same[:2] == [True, True] and same[2] == same[3]
     page.get_by_role("button", name="Set the dream to the truth").click()
     gap = between(page, """async () => {
-      const z = await dream.encode(page.truth.rgba);
+      const z = await dream.encode(loop.truth.rgba);
       return Math.max(...z.map((x, n) => Math.abs(x - dream.z[n])));
     }""")
     assert gap < 1e-4
-    before = page.evaluate("page.truth.number")
+    before = page.evaluate("loop.truth.frame")
     page.get_by_role("button", name="One frame back").click()
     page.evaluate("pause(false)")
-    page.wait_for_function(f"page.truth.number > {before}")
+    page.wait_for_function(f"loop.truth.frame > {before}")
     page.get_by_label("as a ghost").check()
     page.get_by_label("Beside the dream").select_option("")
     page.wait_for_selector("#truth-stage", state="hidden")
@@ -523,14 +523,14 @@ def test_a_recorded_clip_plays_with_its_keys_until_somebody_takes_over(open_page
     page.wait_for_selector("#truth-stage:visible")
     for _ in range(5):
         page.get_by_role("button", name="One frame on").click()
-    page.wait_for_function("page.truth.number === 5")
-    shown, log = page.evaluate("[[...page.truth.rgba], dream.log]")
+    page.wait_for_function("loop.truth.frame === 5")
+    shown, log = page.evaluate("[[...loop.truth.rgba], dream.log]")
     truth = recorded["frames"][0, 15].astype(int)
     assert np.abs(np.reshape(shown, (96, 96, 4))[..., :3] - truth).mean() < 12  # WebP
     assert log == (recorded["keys"][0, 10:15] << np.arange(4)).sum(1).tolist()
     page.evaluate("pause(false)")
-    page.wait_for_function("page.truth.number > 8")
-    page.wait_for_function("page.truth.number < 5")  # from the beginning
+    page.wait_for_function("loop.truth.frame > 8")
+    page.wait_for_function("loop.truth.frame < 5")  # from the beginning
     page.keyboard.press("o")
     page.wait_for_selector("#truth-stage", state="hidden")
     assert page.troubles == []
@@ -567,7 +567,7 @@ def test_a_link_dreams_the_same_again(open_page, addresses):
 
 def test_a_dream_that_was_changed_by_hand_has_no_link(open_page):
     page = open_page()
-    between(page, "async () => setNumbers(dream, [[0, 0.5]])")
+    between(page, "async () => loop.setNumbers([[0, 0.5]])")
     unfold(page, "keep")
     page.get_by_role("button", name="Copy a link").click()
     assert "no link can repeat it" in page.locator("#kept").text_content()
@@ -585,7 +585,7 @@ def test_the_last_seconds_are_saved_as_a_gif(open_page):
     page = open_page()
     frames_on(page, 10)
     page.evaluate("pause(true)")
-    count = between(page, "async () => page.past.length")
+    count = between(page, "async () => loop.past.length")
     unfold(page, "keep")
     with page.expect_download() as download:
         page.get_by_role("button", name="Save the last 30 seconds").click()
@@ -603,13 +603,13 @@ def test_the_last_seconds_are_saved_as_a_gif(open_page):
 def test_random_keys_and_gaits_play_until_somebody_takes_over(open_page):
     page = open_page()
     page.evaluate(WATCH)
-    page.get_by_label("Who plays").select_option("random")
+    page.get_by_label("Player").select_option("random")
     page.wait_for_function("new Set(seen.map(s => s.keys)).size > 2", timeout=60_000)
     page.wait_for_function("document.querySelector('#keys [aria-pressed=true]')")
-    page.get_by_label("Who plays").select_option("gait0")
-    page.wait_for_function("page.player && dream.frame < 9")
+    page.get_by_label("Player").select_option("gait0")
+    page.wait_for_function("loop.player && dream.frame < 9")
     page.wait_for_function("dream.frame > 8")
     held = page.evaluate("[dream.meta.gaits[0], dream.log.slice(0, 8)]")
     assert held[1] == (policies.gait_keys(held[0], 8, 3).astype(int) << np.arange(4)).sum(1).tolist()
     page.keyboard.press("p")
-    page.wait_for_function("page.player === null && byId('player').value === 'you'")
+    page.wait_for_function("loop.player === null && byId('player').value === 'you'")

@@ -1,0 +1,217 @@
+'use strict';
+// The controls: what can be pressed, dragged, chosen and dropped, and what is shown of the dream.
+
+let dream = null, keyboard = null, loop = null, sliders = null;
+const players = { you: () => null };  // name in the list: makes the player
+let searching = false;
+
+// ---- what is shown
+
+function notice(text) {
+  byId('notice').textContent = text;
+  byId('notice').hidden = !text;
+}
+
+function showMoment() {
+  const { past, at } = loop;
+  byId('past').max = past.length - 1;
+  byId('past').value = at;
+  byId('past').setAttribute('aria-valuetext', `frame ${dream.frame}`);
+  byId('sum').textContent = sumToText(dream.sum);
+  if (byId('inside').open) {
+    sliders.show(dream.z);
+    drawNumbers(byId('chart'), dream.meta, past.slice(0, at + 1));
+  }
+  if (loop.truth?.differences.length) showDifferences(loop.truth.differences);
+}
+
+function showDifferences(differences) {
+  const canvas = byId('difference'), colour = getComputedStyle(canvas).color;
+  drawCurves(canvas, [{ colour, values: differences.map(x => Math.min(x / 64, 1)) }], 100);
+  byId('difference-now').textContent = differences.at(-1).toFixed(1);
+}
+
+function showTruth(truth) {
+  byId('truth-stage').hidden = !truth;
+  document.body.dataset.beside = truth ? 'yes' : '';
+  byId('stage').querySelector('figcaption').hidden = !truth;
+  byId('sync').disabled = !truth || truth.isRecorded;
+  if (!truth) byId('beside').value = '';
+}
+
+function showDrift(drift) {
+  byId('drift').value = drift;
+  byId('drift').title = drift.toFixed(2);
+}
+
+function showPace(rate, isLate) {
+  const [p50, p95] = percentiles(loop.times), fullRate = 1000 * loop.speed / dream.meta.frame_ms;
+  const parts = [`${p50.toFixed(1)} ms a frame`, `${rate.toFixed(1)} frames/s`];
+  if (isLate && rate < 0.9 * fullRate) {
+    parts[1] += `: this machine is slow, the game's time runs ${(fullRate / rate).toFixed(1)} times slower`;
+  }
+  if (dream.meta.readout) parts.push(`${loop.metres.toFixed(1)} m, as the dream remembers`);
+  byId('pace').textContent = loop.paused ? 'Paused.' : parts.join(' · ');
+  byId('smooth').checked = loop.smooth;
+  byId('rate').textContent = rate.toFixed(1);
+  byId('p50').textContent = p50.toFixed(1);
+  byId('p95').textContent = p95.toFixed(1);
+}
+
+const view = {
+  notice, moment: showMoment, truth: showTruth, drift: showDrift, pace: showPace,
+  player: name => { byId('player').value = name; },
+  fixed: () => sliders.fixed(),
+};
+
+// ---- what is done
+
+function pause(paused) {
+  loop.paused = paused;
+  byId('pause').textContent = paused ? 'Go on' : 'Pause';
+  byId('pause').setAttribute('aria-pressed', String(paused));
+}
+
+function addPlayer(name, text, make) {
+  const list = byId('player'), known = list.querySelector(`[value="${name}"]`);
+  if (known) known.textContent = text;
+  else list.append(new Option(text, name));
+  players[name] = make;
+}
+
+function choosePlayer(name) {
+  if (loop.truth?.isRecorded) loop.setTruth(null);
+  if (name.startsWith('gait') || name === 'best') {
+    loop.begin(0);
+    if (loop.truth) loop.beginTruth();
+  }
+  loop.setPlayer(name, players[name]());
+}
+
+async function search() {
+  const button = byId('search');
+  searching = true;
+  const best = await searchGait(dream, (tried, metres) => {
+    button.textContent = `Stop: ${tried} tried, best ${metres.toFixed(1)} m`;
+  }, () => !searching);
+  searching = false;
+  button.textContent = 'Search a run';
+  if (!best.gait) return;
+  const text = `best run found: ${best.metres.toFixed(1)} m in the dream`;
+  addPlayer('best', text, () => gaitPlayer(best.gait, dream.meta.ticks_per_frame));
+  choosePlayer('best');
+}
+
+async function openTruth(name) {
+  if (!name) return loop.setTruth(null);
+  try {
+    const source = name === 'live' ? liveRunner(dream.meta) : recordedClip(self.DREAM_CLIPS[Number(name)], dream.meta);
+    const truth = new Truth(await source);
+    loop.takeOver();
+    loop.setTruth(truth);
+  } catch (error) {
+    loop.setTruth(null);
+    notice(`There is nothing to compare with: ${error.message}`);
+  }
+}
+
+async function startFromPicture(file) {
+  try {
+    const bitmap = await createImageBitmap(file), small = surface();
+    small.imageSmoothingQuality = 'high';
+    small.drawImage(bitmap, 0, 0, SIDE, SIDE);
+    bitmap.close();
+    const z = await dream.encode(small.getImageData(0, 0, SIDE, SIDE).data);
+    loop.setTruth(null);
+    loop.setPlayer('you');
+    loop.begin({ z });
+    notice('The dream goes on from your picture, as far as 16 numbers can hold it.');
+  } catch (error) {
+    notice(`"${file.name}" is no picture that this browser can open: try a PNG or JPEG (${error.message}).`);
+  }
+}
+
+async function showBenchmark() {
+  const result = byId('bench-result');
+  result.hidden = false;
+  result.textContent = await benchmark(dream, rgba => loop.draw(rgba), 300, share => {
+    result.textContent = `${Math.round(100 * share)}%`;
+  });
+  navigator.clipboard?.writeText(result.textContent).catch(() => {});
+}
+
+// ---- connections
+
+function readOptions() {
+  loop.smooth = byId('smooth').checked;
+  loop.ghost = byId('ghost').checked;
+  loop.pullBack = byId('nudge').checked;
+  loop.watchDrift = byId('inside').open;
+  loop.compare = byId('compare').open;
+  loop.speed = 2 ** Number(byId('speed').value);
+  byId('speed-now').textContent = `${Number(loop.speed.toPrecision(2))}×`;
+  document.body.dataset.crisp = byId('crisp').checked ? 'yes' : '';
+  if (loop.past.length) showMoment();
+}
+
+// work(value) runs between two frames when the control changes.
+function onChange(id, work) {
+  byId(id).addEventListener('change', ({ target }) => { const { value } = target; loop.queue(() => work(value)); });
+}
+
+function onClick(id, work) {
+  byId(id).addEventListener('click', () => loop.queue(work));
+}
+
+function connectOptions() {
+  byId('smooth').checked = !matchMedia('(prefers-reduced-motion: reduce)').matches;
+  for (const id of ['smooth', 'crisp', 'ghost', 'nudge', 'speed']) byId(id).addEventListener('input', readOptions);
+  for (const id of ['inside', 'compare']) byId(id).addEventListener('toggle', readOptions);
+  readOptions();
+}
+
+function connectPlaying() {
+  onClick('restart', () => loop.restart());
+  byId('restart').querySelector('kbd').hidden = keyboard.codes.includes('KeyR');  // then R is a key of the game
+  byId('pause').onclick = () => pause(!loop.paused);
+  byId('back').onclick = () => { pause(true); loop.queue(() => loop.goBack(loop.at - 1)); };
+  byId('forward').onclick = () => {
+    pause(true);
+    loop.queue(() => loop.at + 1 < loop.past.length ? loop.goBack(loop.at + 1) : loop.nextFrame());
+  };
+  byId('past').oninput = ({ target }) => { pause(true); loop.queue(() => loop.goBack(Number(target.value))); };
+  onChange('player', choosePlayer);
+  byId('search').onclick = () => { if (searching) searching = false; else loop.queue(search); };
+  byId('search').hidden = !dream.meta.readout;
+  byId('model').onchange = ({ target }) => { location.href = `?model=${target.value}`; };
+  addEventListener('hashchange', () => location.reload());  // another link in the same tab
+}
+
+// A picture of one's own: chosen, dropped or pasted.
+function connectPictures() {
+  const take = files => {
+    const [file] = files;
+    if (file) loop.queue(() => startFromPicture(file));
+  };
+  byId('file').onchange = ({ target }) => {
+    take(target.files);
+    target.value = '';
+  };
+  addEventListener('dragover', event => event.preventDefault());
+  addEventListener('drop', event => {
+    event.preventDefault();
+    take(event.dataTransfer.files);
+  });
+  addEventListener('paste', event => take(event.clipboardData.files));
+}
+
+function connectPanels(model) {
+  onChange('beside', openTruth);
+  onClick('sync', async () => {
+    await loop.truth.setDream(dream);
+    loop.before = null;
+  });
+  onClick('gif', saveGif);
+  byId('link').onclick = () => copyLink(model);
+  onClick('bench', showBenchmark);
+}

@@ -1,0 +1,250 @@
+'use strict';
+// The loop: plays a dream at the game's pace, keeps its past, and plays the truth beside it. It knows no elements but
+// two canvases: controls.js sets its options and shows what it tells the view.
+//
+// Everything that runs a graph happens here, one thing at a time: other work waits in a queue until a frame is done.
+
+const KEPT_S = 30;         // seconds of the past that are kept
+const JUMP = 8;            // a step of so many dz_std is a cut (a new life): nothing lies between its two frames
+const CATCH_UP = 4;        // frames that one painting may be late; beyond that the game's time is slowed
+const SLOW_PAINT_MS = 10;  // a slower decoder paints dreamed frames only, none between them
+const PAINTING_MS = 1000 / 60;  // until what is painted now is seen
+
+class Loop {
+  speed = 1;           // options: these and the next line
+  paused = false; smooth = true; ghost = false; compare = false; watchDrift = false; pullBack = false;
+  queued = [];
+  player = null;       // who plays if not a person: see auto.js
+  truth = null;        // what plays beside the dream: see truth.js
+  before = null;       // z of the frame before the present one, if something lies between them
+  painted = null;      // the z that was painted last
+  paintMs = 0;
+  times = [];          // ms of the last frames: dynamics and decoder
+  pulled = false;      // was the dream pulled back at the last look?
+  past = [];           // moments: dream.here, keys that led there, metres, over, truth {frame, rgba, difference}
+  at = -1;             // which of them the dream is at
+  metres = 0;          // of this life
+  over = false;        // has it ended?
+
+  // brush, truthBrush: 2D contexts. view: {notice(text), player(name), truth(truth), moment(), drift(value),
+  // pace(frames/s, isLate), fixed() -> [[number, value]] of z}
+  constructor(dream, keyboard, brush, truthBrush, view) {
+    Object.assign(this, { dream, keyboard, brush, truthBrush, view });
+  }
+
+  queue(work) {
+    this.queued.push(work);
+  }
+
+  get isPersonPlaying() {
+    return !this.player && !this.truth?.isRecorded;
+  }
+
+  setPlayer(name, player = null) {
+    this.player = player;
+    this.view.player(name);
+    this.keyboard.show();
+  }
+
+  // A person takes over from a player or a recording.
+  takeOver() {
+    if (this.truth?.isRecorded) this.setTruth(null);
+    this.setPlayer('you');
+    this.view.notice('');
+  }
+
+  // ---- pictures
+
+  draw(rgba) {
+    const { brush, truthBrush } = this;
+    putFrame(brush, rgba);
+    if (!this.truth || !this.ghost) return;
+    brush.globalAlpha = 0.4;
+    brush.drawImage(truthBrush.canvas, 0, 0);
+    brush.globalAlpha = 1;
+  }
+
+  // Paint what lies at `share` between the frame before and the present one.
+  async show(share) {
+    const { dream, before } = this, between = before && share < 1 && this.smooth;
+    const z = between ? dream.z.map((x, n) => before[n] + share * (x - before[n])) : dream.z;
+    if (z === this.painted) return;
+    this.painted = z;
+    const started = performance.now(), rgba = await dream.paint(z);
+    this.paintMs = performance.now() - started;
+    this.draw(rgba);
+  }
+
+  // ---- frames
+
+  // The keys for the next frame: of a recording, of a player, or those that a person holds.
+  nextKeys() {
+    const { truth, player } = this;
+    if (truth?.isRecorded) return truth.recordedKeys();
+    const keys = player?.next(this.dream.frame);
+    if (keys) return keys;
+    if (player) this.setPlayer('you');
+    player?.onEnd?.();
+    return this.keyboard.held();
+  }
+
+  async nextFrame() {
+    const { dream } = this, { z } = dream, keys = this.nextKeys(), started = performance.now();
+    await dream.step(keys);
+    this.times.push(performance.now() - started + this.paintMs);
+    if (this.times.length > 200) this.times.shift();
+
+    const fixed = this.view.fixed();
+    if (fixed.length) this.setNumbers(fixed);
+    const steps = dream.z.map((x, n) => Math.abs(x - z[n]) / dream.meta.dz_std[n]);
+    this.before = Math.max(...steps) > JUMP ? null : z;
+
+    if (!this.isPersonPlaying) this.keyboard.show(keys);
+    if (this.truth) await this.nextTruth(keys);
+    await this.lookAtDrift();
+    this.countMetres();
+    this.remember(keys);
+  }
+
+  // Other values for some of the 16 numbers: [[number, value]]
+  setNumbers(values) {
+    const z = Float32Array.from(this.dream.z);
+    for (const [n, value] of values) z[n] = value;
+    this.dream.z = z;
+  }
+
+  countMetres() {
+    const { dream } = this;
+    if (!dream.meta.readout) return;
+    const [{ metres, over }] = dream.read(dream.state);
+    this.metres = this.over ? 0 : this.metres + metres;
+    this.over = over;
+  }
+
+  async lookAtDrift() {
+    const { dream } = this, isWanted = this.watchDrift || this.pullBack;
+    if (!isWanted || !dream.meta.drift_limit || dream.frame % DRIFT_EVERY) return;
+    const { drift, home } = await driftOf(dream), pull = drift > 1 && this.pullBack;
+    this.view.drift(drift);
+    if (pull) dream.z = home;
+    if (pull === this.pulled) return;
+    this.pulled = pull;
+    this.view.notice(pull ? 'The dream drifts: it is pulled back to what training has seen.' : '');
+  }
+
+  // ---- the past
+
+  // Put the present moment at the end of the past; what came after it is forgotten.
+  remember(keys) {
+    const { dream, metres, over, truth } = this;
+    const beside = truth && { frame: truth.frame, rgba: truth.rgba, difference: truth.differences.at(-1) };
+    this.past.splice(this.at + 1);
+    this.past.push({ ...dream.here, keys, metres, over, truth: beside });
+    if (this.past.length > 1000 * KEPT_S / dream.meta.frame_ms) this.past.shift();
+    this.at = this.past.length - 1;
+    this.view.moment();
+  }
+
+  // To moment number `at` of the past. The truth follows when the dream goes on.
+  goBack(at) {
+    this.at = Math.min(Math.max(at, 0), this.past.length - 1);
+    const moment = this.past[this.at];
+    this.dream.goTo(moment);
+    this.before = null;
+    this.metres = moment.metres;
+    this.over = moment.over;
+    if (this.truth && moment.truth) {
+      putFrame(this.truthBrush, moment.truth.rgba);
+      this.truth.goTo = moment.truth.frame;
+    }
+    this.view.moment();
+  }
+
+  // Start again from start state number `from`, or from a state {z, h, c}.
+  begin(from) {
+    if (typeof from === 'number') this.dream.restart(from);
+    else this.dream.place(from);
+    Object.assign(this, { before: null, past: [], at: -1, metres: 0, over: false });
+    this.remember(this.dream.meta.keys.map(() => 0));
+  }
+
+  // Start again, with the truth if it is there.
+  restart(number = 0) {
+    this.takeOver();
+    this.begin(number);
+    if (this.truth) this.beginTruth();
+  }
+
+  // ---- the truth beside it
+
+  setTruth(truth) {
+    this.truth = truth;
+    this.view.truth(truth);
+    if (truth) this.beginTruth();
+  }
+
+  beginTruth() {
+    const { truth, dream } = this, { start } = truth.source;
+    truth.begin();
+    putFrame(this.truthBrush, truth.rgba);
+    this.begin(start === dream.meta.starts[0] ? 0 : start);
+  }
+
+  async nextTruth(keys) {
+    const { truth, dream } = this;
+    if (!truth.next(keys)) return this.beginTruth();  // a clip begins again
+    putFrame(this.truthBrush, truth.rgba);
+    if (this.compare || this.ghost) truth.differences.push(differenceOf(truth.rgba, await dream.paint()));
+  }
+
+  // ---- time
+
+  // Step, draw, wait for the next painting. A slow machine slows the game's time; it never jumps. A key that a person
+  // presses or releases brings the next frame forward by up to half a frame; the one after it is on time again.
+  async run() {
+    let due = performance.now(), since = due, frames = 0, late = 0, length = 1;
+    for (;;) {
+      await new Promise(requestAnimationFrame);
+      while (document.hidden) {
+        await eventOf(document, 'visibilitychange');
+        due = performance.now();
+      }
+      this.keyboard.pollGamepad();
+      if (await this.doQueued() || this.paused) due = performance.now();
+
+      // the frames that are due
+      const frameMs = this.dream.meta.frame_ms / this.speed;
+      let early = this.keyboard.changed && this.isPersonPlaying ? frameMs / 2 : 0;
+      for (let n = 0; n < CATCH_UP && !this.paused && performance.now() >= due - early; n++) {
+        await this.nextFrame();
+        due += frameMs;
+        length = Math.max(due - performance.now(), 1);  // until the frame after this one
+        early = 0;
+        frames += 1;
+      }
+      if (performance.now() > due) {
+        due = performance.now();
+        late += this.paused ? 0 : 1;
+      }
+
+      // what is to be seen at the next painting
+      await this.show(this.paused ? 1 : 1 - Math.min((due - performance.now() - PAINTING_MS) / length, 1));
+
+      // once a second, the pace
+      const seconds = (performance.now() - since) / 1000;
+      if (seconds < 1) continue;
+      if (this.paintMs > SLOW_PAINT_MS && late > 2) this.smooth = false;
+      this.view.pace(frames / seconds, late > 0);
+      [since, frames, late] = [performance.now(), 0, 0];
+    }
+  }
+
+  async doQueued() {
+    const queued = this.queued.splice(0);
+    for (const work of queued) {
+      await work();
+      this.painted = null;
+    }
+    return queued.length > 0;
+  }
+}

@@ -1,0 +1,104 @@
+'use strict';
+// The start: opens the model that the address names, fills the lists, connects everything, and plays.
+
+const MODELS = ['qwop', 'runner'];               // those that ship
+const REAL = /^https?:\/\/(?!localhost|127\.)/;  // an address of the real game that others can open, too
+
+// What the page calls the game: QWOP has its name from its keys.
+function titleOf({ game, keys }) {
+  return game === keys.join('') ? game.toUpperCase() : game;
+}
+
+function fillTexts(meta) {
+  const { game, keys, parameters, shape, url } = meta, names = keys.map(key => nameOf(codeOf(key)));
+  document.title = byId('title').textContent = `${titleOf(meta)}, hallucinated`;
+  if (shape) document.body.style.setProperty('--shape', shape[0] / shape[1]);
+  if (REAL.test(url)) byId('real').href = url;
+  else byId('real').hidden = game !== 'runner';
+  byId('help-keys').textContent = `Hold ${names.join(', ')} on the keyboard, or the buttons, ` +
+    'with several fingers if you like.';
+  byId('about-model').textContent = `This one has ${(parameters / 1e6).toFixed(1)} million parameters.`;
+  byId('backend').textContent = `wasm, ${ort.env.wasm.numThreads} thread`;
+  // The code lies above this folder; of GitHub Pages, in the repository of the same name.
+  const pages = `${location.host}${location.pathname}`.match(/^([\w-]+)\.github\.io\/([\w.-]+)\//);
+  byId('code').hidden = !pages && location.protocol !== 'file:';
+  byId('code').firstElementChild.href = pages ? `https://github.com/${pages[1]}/${pages[2]}` : '../README.md';
+}
+
+function fillLists({ game, gaits, keys, ticks_per_frame: ticks }, model) {
+  for (const name of new Set([...MODELS, model])) {
+    byId('model').append(new Option(name === model ? game : name, name, name === model, name === model));
+  }
+  addPlayer('random', 'random keys', () => randomPlayer(keys.length));
+  for (const [n, gait] of (gaits ?? []).entries()) {
+    addPlayer(`gait${n}`, `a gait: ${Math.round(gait.score)} m in the game`, () => gaitPlayer(gait, ticks));
+  }
+  if (game === 'runner') byId('beside').append(new Option('the real runner, live', 'live'));
+}
+
+// Clips lie beside the model, if it has any, and are loaded when they are wanted.
+async function findClips(model) {
+  if (!dream.meta.sha256['clips.js']) return;
+  if (!byId('compare').open) await eventOf(byId('compare'), 'toggle');
+  await loadScript(`model/${model}/clips.js`);
+  for (const [n, clip] of self.DREAM_CLIPS.entries()) {
+    byId('beside').append(new Option(`recorded: ${clip.kind} keys`, String(n)));
+  }
+}
+
+async function showStarts() {
+  for (const [n, start] of dream.meta.starts.entries()) {
+    const button = document.createElement('button'), small = surface();
+    button.type = 'button';
+    button.setAttribute('aria-label', `Start state ${n + 1}`);
+    putFrame(small, await dream.paint(start.z));
+    button.append(small.canvas);
+    button.onclick = () => loop.queue(() => loop.restart(n));
+    byId('starts').append(button);
+  }
+}
+
+function connect(model) {
+  keyboard = new HeldKeys(byId('keys'), dream.meta.keys, {
+    onKey: down => {
+      if (!down) return;
+      searching = false;
+      if (!loop.isPersonPlaying) loop.queue(() => loop.takeOver());
+    },
+    onRestart: () => loop.queue(() => loop.restart()),
+  });
+  const [brush, truthBrush] = ['picture', 'truth'].map(id => byId(id).getContext('2d'));
+  loop = new Loop(dream, keyboard, brush, truthBrush, view);
+  sliders = makeSliders(byId('sliders'), dream.meta, (n, value) => loop.queue(() => {
+    loop.setNumbers([[n, value]]);
+    loop.before = null;
+  }));
+  connectOptions();
+  connectPlaying();
+  connectPictures();
+  connectPanels(model);
+}
+
+async function start() {
+  const model = new URLSearchParams(location.search).get('model') ?? 'runner';
+  dream = await openModel(model);
+  fillTexts(dream.meta);
+  fillLists(dream.meta, model);
+  connect(model);
+  await showStarts();
+  loop.begin(0);
+  loop.draw(await dream.paint());
+  byId('controls').hidden = false;
+  document.body.dataset.state = 'ready';
+  say(`Ready: ${dream.meta.game}, dreamed by ${(dream.meta.parameters / 1e6).toFixed(1)} million parameters.`);
+  findClips(model).catch(error => notice(`The recorded clips are missing: ${error.message}`));
+  try {
+    const link = readLink(dream.meta);
+    if (link) playLink(link);
+  } catch (error) {
+    notice(`This link cannot be played: ${error.message}.`);
+  }
+  await explain('The dream broke off: load the page again', loop.run());
+}
+
+start().catch(error => fail(error.message));
