@@ -162,6 +162,13 @@ def check_sizes(args, store):
                          f"at least {data.HELD_OUT} are needed")
 
 
+def load(store, episodes, device):
+    """The numbered episodes -> z float (B, T, Z), keys float (B, T, K), restart bool (B, T), on the device."""
+    arrays = (np.asarray(a[episodes]) for a in (store.z, store.keys, store.restart))
+    z, keys, restart = (torch.from_numpy(a).to(device) for a in arrays)
+    return z.float(), keys.float(), restart
+
+
 def make_model(args, store, train, device):
     """-> the Dynamics, with the statistics of the training set or the weights of --init-from, and its
     history."""
@@ -192,17 +199,10 @@ def main():
     train, held_out = store.split()
     autoencoder, _ = training.load(folder / "ae.pt", models.Autoencoder, device)
 
-    def load(episodes):
-        """z float (B, T, Z), keys float (B, T, K), restart bool (B, T) of the numbered episodes, on the
-        device."""
-        arrays = (np.asarray(a[episodes]) for a in (store.z, store.keys, store.restart))
-        z, keys, restart = (torch.from_numpy(a).to(device) for a in arrays)
-        return z.float(), keys.float(), restart
-
     # Everything on the device where it fits, else each batch from the disk
-    held_out_episodes = load(held_out[:100])
+    held_out_episodes = load(store, held_out[:100], device)
     size = 4 * (store.z.size + store.keys.size)
-    all_z, all_keys, _ = load(train) if size < training.memory_bytes(device) / 4 else (None, None, None)
+    loaded = load(store, train, device) if size < training.memory_bytes(device) / 4 else None
 
     # The model, and where its training stopped the last time
     model, history = make_model(args, store, train, device)
@@ -229,7 +229,7 @@ def main():
         order = rng.permutation(len(train))
         for step in range(steps):
             numbers = order[step * args.batch:(step + 1) * args.batch]
-            z, keys = (all_z[numbers], all_keys[numbers]) if all_z is not None else load(train[numbers])[:2]
+            z, keys = [a[numbers] for a in loaded[:2]] if loaded else load(store, train[numbers], device)[:2]
             with autocast():
                 loss = train_step(model, z, keys, scale, args.noise, rollout, args.teacher_weight)
             optimizer.zero_grad()
