@@ -1,7 +1,6 @@
 'use strict';
 // The controls: what can be pressed, dragged, chosen and dropped, and what is shown of the dream.
 
-let dream = null, keyboard = null, loop = null, sliders = null;
 const players = { you: () => null };  // name in the list: makes the player
 let searching = false;
 
@@ -39,11 +38,6 @@ function showTruth(truth) {
   if (!truth) byId('beside').value = '';
 }
 
-function showDrift(drift) {
-  byId('drift').value = drift;
-  byId('drift').title = drift.toFixed(2);
-}
-
 function showPace(rate, isLate) {
   const [p50, p95] = percentiles(loop.times), fullRate = 1000 * loop.speed / dream.meta.frame_ms;
   const parts = [`${p50.toFixed(1)} ms a frame`, `${rate.toFixed(1)} frames/s`];
@@ -58,8 +52,10 @@ function showPace(rate, isLate) {
   byId('p95').textContent = p95.toFixed(1);
 }
 
+// What the loop calls.
 const view = {
-  notice, moment: showMoment, truth: showTruth, drift: showDrift, pace: showPace,
+  notice, moment: showMoment, truth: showTruth, pace: showPace,
+  drift: drift => Object.assign(byId('drift'), { value: drift, title: drift.toFixed(2) }),
   player: name => { byId('player').value = name; },
   fixed: () => sliders.fixed(),
 };
@@ -105,8 +101,8 @@ async function search() {
 async function openTruth(name) {
   if (!name) return loop.setTruth(null);
   try {
-    const source = name === 'live' ? liveRunner(dream.meta) : recordedClip(self.DREAM_CLIPS[Number(name)], dream.meta);
-    const truth = new Truth(await source);
+    const open = name === 'live' ? liveRunner(dream.meta) : recordedClip(self.DREAM_CLIPS[name], dream.meta);
+    const truth = new Truth(await open);
     loop.takeOver();
     loop.setTruth(truth);
   } catch (error) {
@@ -154,15 +150,6 @@ function readOptions() {
   if (loop.past.length) showMoment();
 }
 
-// work(value) runs between two frames when the control changes.
-function onChange(id, work) {
-  byId(id).addEventListener('change', ({ target }) => { const { value } = target; loop.queue(() => work(value)); });
-}
-
-function onClick(id, work) {
-  byId(id).addEventListener('click', () => loop.queue(work));
-}
-
 function connectOptions() {
   byId('smooth').checked = !matchMedia('(prefers-reduced-motion: reduce)').matches;
   for (const id of ['smooth', 'crisp', 'ghost', 'nudge', 'speed']) byId(id).addEventListener('input', readOptions);
@@ -171,7 +158,7 @@ function connectOptions() {
 }
 
 function connectPlaying() {
-  onClick('restart', () => loop.restart());
+  byId('restart').onclick = () => loop.queue(() => loop.restart());
   byId('restart').querySelector('kbd').hidden = keyboard.codes.includes('KeyR');  // then R is a key of the game
   byId('pause').onclick = () => pause(!loop.paused);
   byId('back').onclick = () => { pause(true); loop.queue(() => loop.goBack(loop.at - 1)); };
@@ -179,8 +166,8 @@ function connectPlaying() {
     pause(true);
     loop.queue(() => loop.at + 1 < loop.past.length ? loop.goBack(loop.at + 1) : loop.nextFrame());
   };
-  byId('past').oninput = ({ target }) => { pause(true); loop.queue(() => loop.goBack(Number(target.value))); };
-  onChange('player', choosePlayer);
+  byId('past').oninput = ({ target: { value } }) => { pause(true); loop.queue(() => loop.goBack(Number(value))); };
+  byId('player').onchange = ({ target: { value } }) => loop.queue(() => choosePlayer(value));
   byId('search').onclick = () => { if (searching) searching = false; else loop.queue(search); };
   byId('search').hidden = !dream.meta.readout;
   byId('model').onchange = ({ target }) => { location.href = `?model=${target.value}`; };
@@ -189,10 +176,7 @@ function connectPlaying() {
 
 // A picture of one's own: chosen, dropped or pasted.
 function connectPictures() {
-  const take = files => {
-    const [file] = files;
-    if (file) loop.queue(() => startFromPicture(file));
-  };
+  const take = ([file]) => { if (file) loop.queue(() => startFromPicture(file)); };
   byId('file').onchange = ({ target }) => {
     take(target.files);
     target.value = '';
@@ -206,12 +190,9 @@ function connectPictures() {
 }
 
 function connectPanels(model) {
-  onChange('beside', openTruth);
-  onClick('sync', async () => {
-    await loop.truth.setDream(dream);
-    loop.before = null;
-  });
-  onClick('gif', saveGif);
+  byId('beside').onchange = ({ target: { value } }) => loop.queue(() => openTruth(value));
+  byId('sync').onclick = () => loop.queue(() => loop.setToTruth());
+  byId('gif').onclick = () => loop.queue(saveGif);
   byId('link').onclick = () => copyLink(model);
-  onClick('bench', showBenchmark);
+  byId('bench').onclick = () => loop.queue(showBenchmark);
 }

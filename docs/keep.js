@@ -84,26 +84,22 @@ function saveAs(blob, name) {
 function playLink({ start, log, sum, mark }) {
   loop.begin(start);
   loop.setPlayer('you', logPlayer(log, dream.meta.keys.length, () => {
-    const same = sum === sumToText(dream.sum);
-    notice(`${log.length} frames dreamed again. Checksum ${sumToText(dream.sum)}: ` + (same
-      ? 'the same pictures, bit for bit. Your turn.'
-      : `the link says ${sum}, so these are other pictures. Your turn.`));
+    const own = sumToText(dream.sum), same = 'the same pictures, bit for bit';
+    const result = sum === own ? same : `the link says ${sum}, so these are other pictures`;
+    notice(`${log.length} frames dreamed again. Checksum ${own}: ${result}. Your turn.`);
   }));
   notice(mark === modelMark(dream.meta) ? `A dream from a link: ${log.length} frames. Any key takes over.`
     : 'This link was made with another version of the model: it will dream other pictures.');
 }
 
 function copyLink(model) {
-  const kept = byId('kept');
-  if (dream.start === null) {
-    kept.textContent = 'This dream was changed by hand, or began with a picture: no link can repeat it. Restart first.';
+  const kept = byId('kept'), link = document.createElement('a');
+  if (dream.start === null || dream.log.length > LINK_FRAMES) {
+    kept.textContent = dream.start === null
+      ? 'This dream was changed by hand, or began with a picture: no link can repeat it. Restart first.'
+      : 'This dream is too long for a link. Restart first.';
     return;
   }
-  if (dream.log.length > LINK_FRAMES) {
-    kept.textContent = 'This dream is too long for a link. Restart first.';
-    return;
-  }
-  const link = document.createElement('a');
   link.href = linkTo(dream, model);
   link.textContent = `This link repeats ${dream.log.length} frames`;
   kept.replaceChildren(link);

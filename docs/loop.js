@@ -111,6 +111,7 @@ class Loop {
     const z = Float32Array.from(this.dream.z);
     for (const [n, value] of values) z[n] = value;
     this.dream.z = z;
+    this.before = null;
   }
 
   countMetres() {
@@ -197,6 +198,11 @@ class Loop {
     if (this.compare || this.ghost) truth.differences.push(differenceOf(truth.rgba, await dream.paint()));
   }
 
+  async setToTruth() {
+    await this.truth.setDream(this.dream);
+    this.before = null;
+  }
+
   // ---- time
 
   // Step, draw, wait for the next painting. A slow machine slows the game's time; it never jumps. A key that a person
@@ -210,7 +216,12 @@ class Loop {
         due = performance.now();
       }
       this.keyboard.pollGamepad();
-      if (await this.doQueued() || this.paused) due = performance.now();
+      const queued = this.queued.splice(0);
+      for (const work of queued) {
+        await work();
+        this.painted = null;
+      }
+      if (queued.length || this.paused) due = performance.now();
 
       // the frames that are due
       const frameMs = this.dream.meta.frame_ms / this.speed;
@@ -237,14 +248,5 @@ class Loop {
       this.view.pace(frames / seconds, late > 0);
       [since, frames, late] = [performance.now(), 0, 0];
     }
-  }
-
-  async doQueued() {
-    const queued = this.queued.splice(0);
-    for (const work of queued) {
-      await work();
-      this.painted = null;
-    }
-    return queued.length > 0;
   }
 }

@@ -4,6 +4,8 @@
 const MODELS = ['qwop', 'runner'];               // those that ship
 const REAL = /^https?:\/\/(?!localhost|127\.)/;  // an address of the real game that others can open, too
 
+let dream = null, keyboard = null, loop = null, sliders = null;
+
 // What the page calls the game: QWOP has its name from its keys.
 function titleOf({ game, keys }) {
   return game === keys.join('') ? game.toUpperCase() : game;
@@ -69,10 +71,8 @@ function connect(model) {
   });
   const [brush, truthBrush] = ['picture', 'truth'].map(id => byId(id).getContext('2d'));
   loop = new Loop(dream, keyboard, brush, truthBrush, view);
-  sliders = makeSliders(byId('sliders'), dream.meta, (n, value) => loop.queue(() => {
-    loop.setNumbers([[n, value]]);
-    loop.before = null;
-  }));
+  const onDrag = (n, value) => loop.queue(() => loop.setNumbers([[n, value]]));
+  sliders = makeSliders(byId('sliders'), dream.meta, onDrag);
   connectOptions();
   connectPlaying();
   connectPictures();

@@ -1,11 +1,8 @@
-"""docs/index.html in a real browser, over http and opened as a file, with a model of random weights."""
+"""docs/index.html in a real browser, over http and opened as a file, with the models that ship."""
+import ast
 import base64
-import functools
-import http.server
 import io
 import json
-import shutil
-import threading
 
 import numpy as np
 import onnxruntime
@@ -13,7 +10,12 @@ import pytest
 from helpers import ROOT
 from PIL import Image
 
+import data
 from capture import policies
+from capture.browser import Server
+
+MODEL = ROOT / "docs" / "model" / "runner"
+PANELS = ("inside", "compare", "keep", "help", "about")
 
 # Notes of every step which keys went in and which z came out, from the start state on.
 WATCH = """() => {
@@ -25,76 +27,121 @@ WATCH = """() => {
   };
   dream.restart = number => { seen.length = 0; restart(number); };
 }"""
-# Does something between two frames, when no graph is running, and gives back what it gives.
-BETWEEN = "work => new Promise((done, wrong) => loop.queue(() => (0, eval)(work)().then(done, wrong)))"
+# Does something between two frames, when no graph is running -> what it returns.
+BETWEEN = "work => new Promise((done, fail) => loop.queue(() => (0, eval)(work)().then(done, fail)))"
+# Everything as after loading.
+RESET = """() => new Promise(done => loop.queue(() => {
+  for (const watched of ['step', 'restart', 'paint']) delete dream[watched];
+  delete loop.draw;
+  delete navigator.getGamepads;
+  keyboard.releaseAll();
+  pause(false);
+  for (const panel of document.querySelectorAll('details')) panel.open = false;
+  for (const box of document.querySelectorAll('input[type=checkbox]')) box.checked = box.id === 'smooth';
+  byId('speed').value = 0;
+  readOptions();
+  loop.setTruth(null);
+  loop.restart();
+  scrollTo(0, 0);
+  done();
+}))"""
 
 
 @pytest.fixture(scope="module")
-def site(toy_model, tmp_path_factory):
-    """A copy of docs/ with the toy model as docs/model/runner."""
+def site(tmp_path_factory):
+    """A folder like docs/, in which a test may add a model."""
     folder = tmp_path_factory.mktemp("site") / "docs"
-    shutil.copytree(ROOT / "docs", folder, ignore=shutil.ignore_patterns("model"))
-    shutil.copytree(toy_model, folder / "model" / "runner")
+    (folder / "model").mkdir(parents=True)
+    for path in (ROOT / "docs").iterdir():
+        if path.name != "model":
+            (folder / path.name).symlink_to(path)
+    for path in (ROOT / "docs" / "model").iterdir():
+        (folder / "model" / path.name).symlink_to(path)
     return folder
 
 
 @pytest.fixture(scope="module")
 def addresses(site):
-    class Quiet(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args):
-            pass
+    server = Server(site)
+    yield {"http": f"{server.address}/index.html", "file": (site / "index.html").as_uri()}
+    server.http.shutdown()
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=site))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield {"http": f"http://127.0.0.1:{server.server_port}/index.html",
-           "file": (site / "index.html").as_uri()}
-    server.shutdown()
+
+def load(browser, address, strict=False, before="", **options):
+    """A new page, once it is ready or has failed. page.troubles is what the console shows, page.requests what was
+    asked for. The page's own rules forbid the eval that playwright waits with: strict=True keeps them."""
+    page = browser.new_context(bypass_csp=not strict, **options).new_page()
+    page.add_init_script(before)
+    page.troubles, page.requests = [], []
+    page.on("console", lambda message: page.troubles.append(message.text))
+    page.on("pageerror", lambda error: page.troubles.append(str(error)))
+    page.on("request", lambda request: page.requests.append(request.url.removeprefix("blob:")))
+    page.goto(address)
+    page.wait_for_selector("body:not([data-state=loading])")
+    return page
 
 
 @pytest.fixture
 def open_page(browser, addresses):
-    """open_page(way, query, **context options) -> the page once it is ready or has failed.
+    """open_page(scheme, query, **options of load()) -> a page of its own for this test."""
+    pages = []
 
-    page.troubles is what the console said, page.requests what was asked for. The page's own rules forbid the eval that
-    playwright waits with: strict=True keeps them.
-    """
-    contexts = []
-
-    def open_page(way="file", query="", strict=False, before="", **options):
-        contexts.append(browser.new_context(bypass_csp=not strict, **options))
-        contexts[-1].add_init_script(before)
-        page = contexts[-1].new_page()
-        page.troubles, page.requests = [], []
-        page.on("console", lambda message: page.troubles.append(message.text))
-        page.on("pageerror", lambda error: page.troubles.append(str(error)))
-        page.on("request", lambda request: page.requests.append(request.url.removeprefix("blob:")))
-        page.goto(addresses[way] + query)
-        page.wait_for_selector("body:not([data-state=loading])")
-        return page
+    def open_page(scheme="file", query="", **options):
+        pages.append(load(browser, addresses[scheme] + query, **options))
+        return pages[-1]
 
     yield open_page
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.context.close()
+
+
+@pytest.fixture(scope="module")
+def shared_page(browser, addresses):
+    page = load(browser, addresses["file"])
+    yield page
+    page.context.close()
+
+
+@pytest.fixture(scope="module")
+def shared_phone(browser, addresses):
+    page = load(browser, addresses["file"], has_touch=True, viewport={"width": 360, "height": 740})
+    yield page
+    page.context.close()
+
+
+@pytest.fixture
+def phone(shared_phone):
+    shared_phone.evaluate(RESET)
+    return shared_phone
+
+
+@pytest.fixture
+def page(shared_page):
+    """The page that most tests share, as after loading."""
+    shared_page.evaluate(RESET)
+    yield shared_page
+    assert shared_page.troubles == [] and state(shared_page) == "ready"
 
 
 def state(page):
     return page.evaluate("document.body.dataset.state")
 
 
-def words(page):
+def status(page):
     return page.locator("#status").text_content()
-
-
-def told(page):
-    return page.locator("#notice").text_content()
 
 
 def between(page, work):
     return page.evaluate(BETWEEN, work)
 
 
-def unfold(page, name):
-    page.locator(f"#{name} > summary").click()
+def unfold(page, *panels):
+    for panel in panels:
+        page.locator(f"#{panel} > summary").click()
+
+
+def set_range(page, selector, value):
+    page.locator(selector).evaluate(f"e => {{ e.value = {value}; e.dispatchEvent(new Event('input')); }}")
 
 
 def frames_on(page, count):
@@ -110,58 +157,61 @@ def dreamed(page, frames=8):
     return page.evaluate(f"seen.slice(0, {frames})")
 
 
+def held_keys(page):
+    return {step["keys"] for step in dreamed(page, 4)}
+
+
 # --------------------------------------------------------------------------------------------------- opening, words
 
-@pytest.mark.parametrize("way", ["http", "file"])
-def test_it_plays_without_a_word_in_the_console_or_a_foreign_request(open_page, addresses, way):
-    page = open_page(way, strict=True)
-    assert state(page) == "ready" and words(page).startswith("Ready: runner")
+@pytest.mark.parametrize("scheme", ["http", "file"])
+def test_it_plays_without_a_word_in_the_console_or_a_foreign_request(open_page, addresses, scheme):
+    page = open_page(scheme, strict=True)
+    assert state(page) == "ready" and status(page).startswith("Ready: runner")
     page.keyboard.down("q")
-    for panel in ("inside", "compare", "keep", "help", "about"):
-        unfold(page, panel)
+    unfold(page, *PANELS)
     page.get_by_label("Beside the dream").select_option("live")
     with page.expect_download():
         page.get_by_role("button", name="Save the last 30 seconds").click()
     page.wait_for_selector("#pace:has-text('frames/s')")
-    home = addresses[way].removesuffix("index.html")
-    own = (home, "null/", "data:") if way == "file" else (home, "data:")
+    home = addresses[scheme].removesuffix("index.html")
+    own = (home, "null/", "data:") if scheme == "file" else (home, "data:")
     assert page.troubles == [] and all(url.startswith(own) for url in page.requests)
     assert page.get_by_role("link", name="Play the real thing").get_attribute("href") == "runner/index.html"
     assert "default-src 'none'" in page.locator("meta[http-equiv]").get_attribute("content")
 
 
-@pytest.mark.parametrize("way", ["http", "file"])
-@pytest.mark.parametrize("name, said", [("nope", 'no dream called "nope"'), ("../runner", "is no name")])
-def test_a_model_that_is_not_there_is_said_in_words(open_page, way, name, said):
-    page = open_page(way, f"?model={name}")
-    page.wait_for_timeout(300)  # nothing that still loads may talk over it
-    assert state(page) == "error" and said in words(page)
+@pytest.mark.parametrize("scheme, name, message", [
+    ("http", "nope", 'no dream called "nope"'), ("file", "nope", 'no dream called "nope"'),
+    ("file", "../runner", "is no name")])
+def test_the_page_says_that_there_is_no_such_model(open_page, scheme, name, message):
+    page = open_page(scheme, f"?model={name}")
+    page.wait_for_timeout(300)  # nothing that still loads may write over it
+    assert state(page) == "error" and message in status(page)
     assert not any("runner/model.js" in url for url in page.requests)
 
 
-@pytest.mark.parametrize("old, new, said", [
+@pytest.mark.parametrize("old, new, message", [
     ('"dynamics": "H4sI', '"dynamics": "AAAA', "export the model again"),
     ('"decoder.onnx": "', '"decoder.onnx": "0', "checksum of decoder is wrong"),
     ('"format": 1', '"format": 2', "has format 2"),
     ('"meta"', '"atem"', "is damaged")])
-def test_a_damaged_model_is_said_in_words(open_page, site, old, new, said):
+def test_the_page_says_that_a_model_is_damaged(open_page, site, old, new, message):
     (site / "model" / "torn").mkdir(exist_ok=True)
-    text = (site / "model" / "runner" / "model.js").read_text()
+    text = (MODEL / "model.js").read_text()
+    assert old in text
     (site / "model" / "torn" / "model.js").write_text(text.replace(old, new, 1))
     page = open_page("file", "?model=torn")
-    assert state(page) == "error" and said in words(page)
+    assert state(page) == "error" and message in status(page)
 
 
-@pytest.mark.parametrize("missing, said", [("WebAssembly", "no WebAssembly"), ("DecompressionStream", "too old")])
-def test_a_browser_that_cannot_is_told_so(open_page, missing, said):
+@pytest.mark.parametrize("missing, message", [("WebAssembly", "no WebAssembly"), ("DecompressionStream", "too old")])
+def test_the_page_says_what_the_browser_lacks(open_page, missing, message):
     page = open_page(before=f"delete self.{missing}")
-    assert state(page) == "error" and said in words(page)
+    assert state(page) == "error" and message in status(page)
 
 
-def test_everything_has_a_name_and_can_be_reached_by_keyboard(open_page):
-    page = open_page()
-    for panel in ("inside", "compare", "keep", "help", "about"):
-        unfold(page, panel)
+def test_everything_has_a_name_and_can_be_reached_by_keyboard(page):
+    unfold(page, *PANELS)
     nameless = page.evaluate("""() => [...document.querySelectorAll('button, input, select, canvas, img, meter')]
       .filter(e => !(e.labels?.length || e.getAttribute('aria-label') || e.alt || e.textContent.trim()
         || e.closest('label, button')))
@@ -175,14 +225,14 @@ def test_everything_has_a_name_and_can_be_reached_by_keyboard(open_page):
 
 
 @pytest.mark.parametrize("width, height", [(360, 740), (1280, 900)])
-def test_it_fits_the_screen(open_page, tmp_path_factory, width, height):
-    page = open_page(viewport={"width": width, "height": height}, has_touch=width < 500)
-    page.screenshot(path=tmp_path_factory.getbasetemp() / f"page-{width}.png")
+def test_it_fits_the_screen(phone, page, width, height):
+    if width < 500:
+        page = phone
+    page.set_viewport_size({"width": width, "height": height})
     assert page.locator("#picture").bounding_box()["y"] >= 0
     box = page.locator("#keys").bounding_box()
     assert box["y"] + box["height"] <= height  # picture and keys without scrolling
-    for panel in ("inside", "compare", "keep", "help", "about"):
-        unfold(page, panel)
+    unfold(page, *PANELS)
     page.get_by_label("Beside the dream").select_option("live")
     page.wait_for_selector("#truth-stage:visible")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -190,31 +240,65 @@ def test_it_fits_the_screen(open_page, tmp_path_factory, width, height):
 
 # ------------------------------------------------------------------------------------------------------------- keys
 
-def test_it_dreams_what_onnxruntime_dreams_in_python(open_page, toy_model):
-    page = open_page()
-    start = page.evaluate("dream.meta.starts[0].z")
-    page.evaluate("keyboard.releaseAll()")
-    seen = between(page, """async () => {
-      dream.restart(0);
-      const seen = [];
-      for (let n = 0; n < 256; n++) {
-        await dream.step([n & 1, n >> 3 & 1, n >> 1 & 1, n >> 5 & 1]);
-        seen.push({ z: [...dream.z], rgba: [...(await dream.paint()).slice(0, 4)] });
-      }
-      return seen;
-    }""")
-    dynamics = onnxruntime.InferenceSession(toy_model / "dynamics.onnx")
-    decoder = onnxruntime.InferenceSession(toy_model / "decoder.onnx")
-    z, h, c = np.float32([start]), *np.zeros((2, 3, 1, 128), np.float32)
-    for n, step in enumerate(seen):
+DREAM = """async () => {
+  dream.restart(1);
+  const steps = [];
+  for (let n = 0; n < 256; n++) {
+    await dream.step([n & 1, n >> 3 & 1, n >> 1 & 1, n >> 5 & 1]);
+    steps.push({ z: [...dream.z], rgba: n % 32 ? null : [...await dream.paint()] });
+  }
+  return JSON.stringify(steps);
+}"""
+
+
+def check_dream(page, folder):
+    """The page dreams what onnxruntime dreams in Python with the same model folder."""
+    steps = json.loads(between(page, DREAM))
+    start = json.loads((folder / "meta.json").read_text())["starts"][1]
+    dynamics, decoder = (onnxruntime.InferenceSession(folder / f"{name}.onnx") for name in ("dynamics", "decoder"))
+    z = np.float32([start["z"]])
+    layers, _, hidden = next(put.shape for put in dynamics.get_inputs() if put.name == "h")
+    h, c = (np.float32(start[name]).reshape(layers, 1, hidden) for name in ("h", "c"))
+    for n, step in enumerate(steps):
         keys = np.float32([[n & 1, n >> 3 & 1, n >> 1 & 1, n >> 5 & 1]])
         z, h, c = dynamics.run(None, {"z": z, "keys": keys, "h": h, "c": c})
         np.testing.assert_allclose(step["z"], z[0], atol=1e-3, rtol=1e-3)
-        np.testing.assert_allclose(step["rgba"], decoder.run(None, {"z": z})[0][0, 0, 0], atol=1)
+        if step["rgba"]:
+            rgba = decoder.run(None, {"z": z})[0]
+            np.testing.assert_allclose(np.reshape(step["rgba"], (96, 96, 4)), rgba[0], atol=1)
 
 
-def test_a_held_key_changes_the_dream_and_only_it(open_page):
-    page = open_page()
+def test_it_dreams_what_onnxruntime_dreams_in_python(page):
+    check_dream(page, MODEL)
+
+
+@pytest.mark.slow
+def test_a_fresh_export_is_dreamed_too(open_page, site, toy_model):
+    (site / "model" / "toy").symlink_to(toy_model)
+    page = open_page("file", "?model=toy")
+    assert state(page) == "ready", status(page)
+    check_dream(page, toy_model)
+    assert page.troubles == []
+
+
+def test_dreams_side_by_side_are_each_the_dream_alone(page):
+    gap = between(page, """async () => {
+      const rows = [[1, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 1]], alone = [];
+      let together = dream.stateOf(dream.meta.starts[1], 3);
+      for (let t = 0; t < 10; t++) together = await dream.advance(together, rows.flat());
+      for (const row of rows) {
+        let state = dream.stateOf(dream.meta.starts[1]);
+        for (let t = 0; t < 10; t++) state = await dream.advance(state, row);
+        alone.push(...state.z.data, dream.read(state)[0].metres);
+      }
+      const metres = dream.read(together).map(step => step.metres), z = [...together.z.data];
+      const both = metres.flatMap((x, n) => [...z.slice(16 * n, 16 * n + 16), x]);
+      return Math.max(...both.map((x, i) => Math.abs(x - alone[i])));
+    }""")
+    assert gap < 1e-4
+
+
+def test_a_held_key_changes_the_dream_and_only_it(page):
     page.evaluate(WATCH)
     nothing, again = dreamed(page), dreamed(page)
     page.keyboard.down("CapsLock")
@@ -230,8 +314,7 @@ def test_a_held_key_changes_the_dream_and_only_it(open_page):
     assert dreamed(page) == nothing
 
 
-def test_a_short_tap_counts_for_one_frame(open_page):
-    page = open_page()
+def test_a_short_tap_counts_for_one_frame(page):
     page.evaluate(WATCH)
     dreamed(page, 1)
     page.keyboard.press("p")  # far shorter than a frame
@@ -239,61 +322,84 @@ def test_a_short_tap_counts_for_one_frame(open_page):
     assert sorted(page.evaluate("seen.map(s => s.keys)"))[-2:] == ["0000", "0001"]
 
 
-def test_two_fingers_hold_two_buttons(open_page):
-    page = open_page(has_touch=True, viewport={"width": 360, "height": 740})
+def test_two_fingers_hold_two_buttons(phone):
+    page = phone
     page.evaluate(WATCH)
     boxes = [page.get_by_role("button", name=f"Key {k}").bounding_box() for k in "QP"]
     fingers = [{"x": b["x"] + 9, "y": b["y"] + 9, "id": i} for i, b in enumerate(boxes)]
     touch = page.context.new_cdp_session(page)
     touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": fingers})
-    assert {s["keys"] for s in dreamed(page, 4)} == {"1001"}
+    assert held_keys(page) == {"1001"}
     touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": fingers[:1]})
-    assert {s["keys"] for s in dreamed(page, 4)} == {"0001"}
+    assert held_keys(page) == {"0001"}
     touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": fingers[1:]})
-    assert {s["keys"] for s in dreamed(page, 4)} == {"0000"}
+    assert held_keys(page) == {"0000"}
 
 
-def test_a_mouse_may_slide_off_its_button(open_page):
-    page = open_page()
+def test_a_mouse_may_slide_off_its_button(page):
     page.evaluate(WATCH)
     page.get_by_role("button", name="Key O").hover()
     page.mouse.down()
     page.mouse.move(5, 5)
-    assert {s["keys"] for s in dreamed(page, 4)} == {"0010"}
+    assert held_keys(page) == {"0010"}
     page.mouse.up()
-    assert {s["keys"] for s in dreamed(page, 4)} == {"0000"}
+    assert held_keys(page) == {"0000"}
 
 
-def test_a_gamepad_holds_keys_and_restarts(open_page):
-    page = open_page()
+def test_a_gamepad_holds_keys_and_restarts(page):
     page.evaluate(WATCH)
     page.evaluate("""() => {
       window.down = [4];
       const buttons = () => Array.from({ length: 17 }, (_, n) => ({ pressed: down.includes(n) }));
       navigator.getGamepads = () => [null, { buttons: buttons() }];
     }""")
-    assert {s["keys"] for s in dreamed(page, 4)} == {"1000"}
+    assert held_keys(page) == {"1000"}
     page.evaluate("down = [9]")
     page.wait_for_function("seen.length < 4")
     page.wait_for_function("seen.length > 3")
     assert {s["keys"] for s in page.evaluate("seen")} == {"0000"}
 
 
-def test_blur_lets_go_of_all_keys(open_page):
-    page = open_page()
+def test_blur_lets_go_of_all_keys(page):
     page.evaluate(WATCH)
     page.keyboard.down("q")
     page.keyboard.down("o")
-    assert {s["keys"] for s in dreamed(page, 4)} == {"1010"}
+    assert held_keys(page) == {"1010"}
     page.evaluate("dispatchEvent(new Event('blur'))")
     assert page.locator("#keys [aria-pressed=true]").count() == 0
-    assert {s["keys"] for s in dreamed(page, 4)} == {"0000"}
+    assert held_keys(page) == {"0000"}
+    page.keyboard.up("q")
+    page.keyboard.up("o")
+
+
+def test_a_shortcut_is_no_key_and_command_lets_go(page):
+    press = """options => dispatchEvent(new KeyboardEvent('keydown', { cancelable: true, ...options }))"""
+    assert page.evaluate(press, {"code": "KeyP", "ctrlKey": True}) and page.evaluate("keyboard.down.size") == 0
+    assert not page.evaluate(press, {"code": "KeyP"}) and page.evaluate("keyboard.down.size") == 1
+    page.evaluate(press, {"code": "MetaLeft", "metaKey": True})
+    assert page.evaluate("keyboard.down.size") == 0
+
+
+def test_arrows_belong_to_the_slider_that_has_the_focus(page):
+    page.evaluate("keyboard.setKeys(['ArrowLeft', 'r', '1', 'ShiftLeft'])")
+    try:
+        assert page.locator("#keys button").all_inner_texts() == ["←", "R", "1", "Shift Left"]
+        page.keyboard.down("ArrowLeft")
+        page.keyboard.down("r")
+        assert page.evaluate("[...keyboard.down]") == ["ArrowLeft", "KeyR"]  # R is a key of this game
+        page.locator("#speed").focus()
+        page.keyboard.up("ArrowLeft")
+        assert page.evaluate("[...keyboard.down]") == ["KeyR"]
+        page.keyboard.press("ArrowLeft")
+        assert page.evaluate("[loop.speed < 1, ...keyboard.held()]") == [True, 0, 1, 0, 0]
+        page.keyboard.up("r")
+    finally:
+        page.evaluate("keyboard.setKeys(dream.meta.keys)")
 
 
 # ------------------------------------------------------------------------------------------------------------- time
 
-def test_a_hidden_tab_waits(open_page):
-    page = open_page()
+def test_a_hidden_tab_waits(page):
     hide = "value => { Object.defineProperty(document, 'hidden', { value, configurable: true }); " \
            "document.dispatchEvent(new Event('visibilitychange')); }"
     page.evaluate(hide, True)
@@ -306,37 +412,41 @@ def test_a_hidden_tab_waits(open_page):
     assert page.evaluate("dream.frame") < frame + 4  # no jump to make up for the time away
 
 
-def test_speed_sets_the_pace_and_pictures_lie_between_frames(open_page):
-    page = open_page()
-    rates = {}
-    for value in (-2, 2):
-        page.locator("#speed").evaluate(f"e => {{ e.value = {value}; e.dispatchEvent(new Event('input')); }}")
+def test_speed_sets_the_pace(page):
+    frames = {}
+    for value in (-2, 1):  # 1/4 and 2
+        set_range(page, "#speed", value)
         frames_on(page, 1)
-        rates[value] = page.evaluate("""async () => {
-          const frame = dream.frame, begun = performance.now();
+        frames[value] = page.evaluate("""async () => {
+          const { frame } = dream;
           await new Promise(done => setTimeout(done, 2000));
-          return 1000 * (dream.frame - frame) / (performance.now() - begun);
+          return dream.frame - frame;
         }""")
-    assert 1.5 < rates[-2] < 3.5 and rates[2] > 6 * rates[-2]  # 2.5 and 40 frames a second of a model of 10
-    page.locator("#speed").evaluate("e => { e.value = -2; e.dispatchEvent(new Event('input')); }")
-    page.keyboard.down("q")
+    assert 5 < frames[1] / frames[-2] < 11, frames
+
+
+def test_pictures_lie_between_frames(page):
     paints = """async () => {
       let count = 0;
-      const paint = dream.paint.bind(dream), frame = dream.frame;
+      const paint = dream.paint.bind(dream), { frame } = dream;
       dream.paint = z => { count += 1; return paint(z); };
-      await new Promise(done => setTimeout(done, 2000));
-      dream.paint = paint;
+      await new Promise(done => setTimeout(done, 1500));
+      delete dream.paint;
       return count / (dream.frame - frame);
     }"""
+    set_range(page, "#speed", -2)
+    page.keyboard.down("q")
     assert page.evaluate(paints) > 4
     page.get_by_label("smooth motion").uncheck()
     assert page.evaluate(paints) <= 1.5
+    page.keyboard.up("q")
 
 
 def test_reduced_motion_paints_frames_only(open_page):
     assert not open_page(reduced_motion="reduce").get_by_label("smooth motion").is_checked()
 
 
+@pytest.mark.slow
 def test_a_slow_machine_slows_time_and_says_so(open_page):
     page = open_page()
     page.context.new_cdp_session(page).send("Emulation.setCPUThrottlingRate", {"rate": 60})
@@ -344,27 +454,29 @@ def test_a_slow_machine_slows_time_and_says_so(open_page):
     assert not page.troubles
 
 
-def test_a_key_is_seen_at_once(open_page):
-    page = open_page()
+def test_a_key_does_not_wait_for_the_whole_frame(page):
+    """Of a frame of 400 ms, a key that is pressed right after its begin waits for half."""
+    set_range(page, "#speed", -2)
     waits = page.evaluate("""async () => {
-      const waits = [], step = dream.step.bind(dream), paint = loop.draw.bind(loop);
-      let pressed = false, done = null;
-      dream.step = keys => { pressed = Boolean(keys[0]); return step(keys); };
-      loop.draw = rgba => { paint(rgba); if (pressed) done?.(performance.now()); };
-      for (let n = 0; n < 20; n++) {
-        await new Promise(rest => setTimeout(rest, 300 + 13 * n));
-        const begun = performance.now(), seen = new Promise(resolve => { done = resolve; });
+      const waits = [], step = dream.step.bind(dream);
+      let started = 0, onStep = () => {};
+      dream.step = async keys => { await step(keys); onStep(keys); };
+      const nextStep = () => new Promise(done => { onStep = done; });
+      for (let n = 0; n < 3; n++) {
+        await nextStep();
+        await nextStep();
+        started = performance.now();
         dispatchEvent(new KeyboardEvent('keydown', { code: 'KeyQ' }));
-        waits.push(await seen - begun);
+        while (!(await nextStep())[0]);
+        waits.push((performance.now() - started) * loop.speed / dream.meta.frame_ms);
         dispatchEvent(new KeyboardEvent('keyup', { code: 'KeyQ' }));
       }
       return waits;
     }""")
-    assert np.median(waits) < 60 and max(waits) < 300, waits  # it does not wait for the frame's 100 ms to pass
+    assert np.median(waits) < 0.75, waits  # of a frame
 
 
-def test_it_stops_goes_back_and_goes_on_differently(open_page):
-    page = open_page()
+def test_it_stops_goes_back_and_goes_on_differently(page):
     page.keyboard.down("w")
     page.keyboard.press("r")
     frames_on(page, 12)
@@ -378,7 +490,7 @@ def test_it_stops_goes_back_and_goes_on_differently(open_page):
     page.get_by_role("button", name="One frame on").click()
     page.wait_for_function(f"dream.frame === {frame}")
     assert page.evaluate("[...dream.z]") == z
-    page.locator("#past").evaluate("e => { e.value = 5; e.dispatchEvent(new Event('input')); }")
+    set_range(page, "#past", 5)
     page.wait_for_function("dream.frame === 5")
     page.keyboard.up("w")
     page.get_by_role("button", name="Go on").click()
@@ -391,8 +503,7 @@ def test_it_stops_goes_back_and_goes_on_differently(open_page):
 
 # ----------------------------------------------------------------------------------------------- where it begins
 
-def test_start_states_are_shown_and_begun_with(open_page):
-    page = open_page()
+def test_start_states_are_shown_and_begun_with(page):
     thumbnails = page.locator("#starts button")
     assert thumbnails.count() == 8
     for n in (3, 7):
@@ -403,8 +514,7 @@ def test_start_states_are_shown_and_begun_with(open_page):
     page.wait_for_function("dream.start === 0")
 
 
-def test_it_goes_on_from_a_picture_of_ones_own(open_page, toy_model):
-    page = open_page()
+def test_it_goes_on_from_a_picture_of_ones_own(page):
     frame = np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8)
     png = io.BytesIO()
     Image.fromarray(frame).save(png, "PNG")
@@ -412,8 +522,8 @@ def test_it_goes_on_from_a_picture_of_ones_own(open_page, toy_model):
     page.evaluate("pause(true)")
     page.locator("#file").set_input_files({"name": "mine.png", "mimeType": "image/png", "buffer": png.getvalue()})
     page.wait_for_selector("#notice:has-text('goes on from your picture')")
-    wanted = onnxruntime.InferenceSession(toy_model / "encoder.onnx").run(None, {"frames": frame[None]})[0][0]
-    np.testing.assert_allclose(page.evaluate("[...dream.z]"), wanted, atol=1e-3, rtol=1e-3)
+    expected = onnxruntime.InferenceSession(MODEL / "encoder.onnx").run(None, {"frames": frame[None]})[0][0]
+    np.testing.assert_allclose(page.evaluate("[...dream.z]"), expected, atol=1e-3, rtol=1e-3)
     page.locator("#file").set_input_files({"name": "my.txt", "mimeType": "text/plain", "buffer": b"no picture"})
     page.wait_for_selector("#notice:has-text('\"my.txt\" is no picture')")
     frames_before = page.evaluate("dream.frame")
@@ -423,13 +533,12 @@ def test_it_goes_on_from_a_picture_of_ones_own(open_page, toy_model):
       document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true }));
     }""", "data:image/png;base64," + base64.b64encode(png.getvalue()).decode())
     page.wait_for_selector("#notice:has-text('goes on from your picture')")
-    assert page.evaluate("dream.frame") <= frames_before and page.troubles == []
+    assert page.evaluate("dream.frame") <= frames_before
 
 
 # ------------------------------------------------------------------------------------------------------- the inside
 
-def test_a_dragged_number_changes_the_dream_and_a_locked_one_stays(open_page):
-    page = open_page()
+def test_a_dragged_number_changes_the_dream_and_a_locked_one_stays(page):
     unfold(page, "inside")
     assert page.locator("#sliders label").count() == 16
     frames_on(page, 2)
@@ -447,8 +556,7 @@ def test_a_dragged_number_changes_the_dream_and_a_locked_one_stays(open_page):
     assert "wasm" in page.locator("#backend").text_content()
 
 
-def test_a_drifting_dream_is_pulled_back_when_asked(open_page):
-    page = open_page()
+def test_a_drifting_dream_is_pulled_back_when_asked(page):
     unfold(page, "inside")
     page.get_by_label("pull a drifting dream").check()
     between(page, "async () => { dream.z = dream.meta.z_high.map((high, n) => 3 * high - 2 * dream.meta.z_low[n]); }")
@@ -459,8 +567,7 @@ def test_a_drifting_dream_is_pulled_back_when_asked(open_page):
     }""")
 
 
-def test_the_benchmark_tells_times_and_leaves_the_dream_alone(open_page):
-    page = open_page()
+def test_the_benchmark_tells_times_and_leaves_the_dream_alone(page):
     unfold(page, "about")
     page.evaluate("pause(true)")
     frame = between(page, "async () => dream.frame")
@@ -474,8 +581,7 @@ def test_the_benchmark_tells_times_and_leaves_the_dream_alone(open_page):
 
 # -------------------------------------------------------------------------------------------------------- the truth
 
-def test_the_real_runner_runs_beside_the_dream_under_the_same_keys(open_page):
-    page = open_page()
+def test_the_real_runner_runs_beside_the_dream_under_the_same_keys(page):
     unfold(page, "compare")
     page.keyboard.down("q")
     page.get_by_label("Beside the dream").select_option("live")
@@ -483,7 +589,7 @@ def test_the_real_runner_runs_beside_the_dream_under_the_same_keys(open_page):
     page.wait_for_function("loop.truth.frame > 12 && loop.truth.differences.length > 5")
     page.evaluate("pause(true)")
     same = between(page, """async () => {
-      const here = new Runner(), keys = { q: true };
+      const here = new Runner();
       for (let tick = 0; tick < 3; tick++) here.tick();
       for (const row of loop.truth.played) {
         if (here.over) here.restart();
@@ -492,10 +598,8 @@ def test_the_real_runner_runs_beside_the_dream_under_the_same_keys(open_page):
       }
       const small = surface();
       drawRunner(small, here);
-      const wanted = small.getImageData(0, 0, SIDE, SIDE).data;
-      const shown = loop.truth.rgba;
-      const pressed = loop.truth.played.some(row => row[0]);
-      return [wanted.every((x, i) => x === shown[i]), pressed, dream.frame, loop.truth.frame];
+      const expected = small.getImageData(0, 0, SIDE, SIDE).data, { rgba, played, frame } = loop.truth;
+      return [expected.every((x, i) => x === rgba[i]), played.some(row => row[0]), dream.frame, frame];
     }""")
     assert same[:2] == [True, True] and same[2] == same[3]
     page.get_by_role("button", name="Set the dream to the truth").click()
@@ -511,12 +615,12 @@ def test_the_real_runner_runs_beside_the_dream_under_the_same_keys(open_page):
     page.get_by_label("as a ghost").check()
     page.get_by_label("Beside the dream").select_option("")
     page.wait_for_selector("#truth-stage", state="hidden")
-    assert page.troubles == []
+    page.keyboard.up("q")
 
 
-def test_a_recorded_clip_plays_with_its_keys_until_somebody_takes_over(open_page, toy_data):
-    page = open_page()
-    recorded = np.load(toy_data / "runner" / "held_out" / "gait.npz")
+def test_a_recorded_clip_plays_with_its_keys_until_a_person_takes_over(page):
+    with np.load(ROOT / "held_out" / "runner" / "gait.npz") as file:
+        frame, keys = file["frames"][0, 15].astype(int), file["keys"][0, 10:15]
     unfold(page, "compare")
     page.evaluate("pause(true)")
     page.get_by_label("Beside the dream").select_option(label="recorded: gait keys")
@@ -525,48 +629,45 @@ def test_a_recorded_clip_plays_with_its_keys_until_somebody_takes_over(open_page
         page.get_by_role("button", name="One frame on").click()
     page.wait_for_function("loop.truth.frame === 5")
     shown, log = page.evaluate("[[...loop.truth.rgba], dream.log]")
-    truth = recorded["frames"][0, 15].astype(int)
-    assert np.abs(np.reshape(shown, (96, 96, 4))[..., :3] - truth).mean() < 12  # WebP
-    assert log == (recorded["keys"][0, 10:15] << np.arange(4)).sum(1).tolist()
+    assert np.abs(np.reshape(shown, (96, 96, 4))[..., :3] - frame).mean() < 3  # WebP
+    assert log == (keys << np.arange(4)).sum(1).tolist()
     page.evaluate("pause(false)")
     page.wait_for_function("loop.truth.frame > 8")
-    page.wait_for_function("loop.truth.frame < 5")  # from the beginning
+    page.evaluate("loop.truth.source.next = () => null")
+    page.wait_for_function("loop.truth.frame < 5")  # the clip has ended and begins again
     page.keyboard.press("o")
     page.wait_for_selector("#truth-stage", state="hidden")
-    assert page.troubles == []
 
 
 # --------------------------------------------------------------------------------------------------- keep and share
 
-def test_a_link_dreams_the_same_again(open_page, addresses):
-    page = open_page("http")
+def test_a_link_dreams_the_same_again(page, open_page, addresses):
     page.keyboard.down("o")
-    frames_on(page, 9)
+    frames_on(page, 5)
     page.keyboard.up("o")
     page.keyboard.down("q")
-    frames_on(page, 9)
+    frames_on(page, 5)
+    page.keyboard.up("q")
     page.evaluate("pause(true)")
     frame, total = between(page, "async () => [dream.frame, sumToText(dream.sum)]")
     unfold(page, "keep")
     page.get_by_role("button", name="Copy a link").click()
     link = page.locator("#kept a").get_attribute("href")
-    assert link.startswith(addresses["http"]) and f"sum={total}" in link
+    assert link.startswith(addresses["file"]) and f"sum={total}" in link
     assert page.locator("#sum").text_content() == total
-    again = open_page("http", link.removeprefix(addresses["http"]))
-    again.wait_for_selector(f"#notice:has-text('{frame} frames dreamed again. Checksum {total}: the same pictures')",
-                            timeout=30_000)
-    wrong = open_page("http", link.removeprefix(addresses["http"]).replace(total, "01234567"))
-    wrong.wait_for_selector("#notice:has-text('so these are other pictures')", timeout=30_000)
-    damaged = open_page("http", "?model=runner#start=0&keys=a5z9&sum=0&dream=0")
-    assert "cannot be played" in told(damaged) and state(damaged) == "ready"
+    again = open_page("file", link.removeprefix(addresses["file"]))
+    again.wait_for_selector(f"#notice:has-text('{frame} frames dreamed again. Checksum {total}: the same pictures')")
     again.keyboard.press("r")
     again.wait_for_function("dream.frame < 5")
-    for text in (page, again, wrong, damaged):
-        assert text.troubles == []
+    link = link.replace(total, "01234567")
+    again.evaluate("link => { location.href = link; }", link)  # another # alone: the page loads again
+    again.wait_for_selector("#notice:has-text('so these are other pictures')")
+    again.evaluate("location.hash = 'start=0&keys=a5z9&sum=0&dream=0'")
+    again.wait_for_selector("#notice:has-text('cannot be played')")
+    assert state(again) == "ready" and again.troubles == []
 
 
-def test_a_dream_that_was_changed_by_hand_has_no_link(open_page):
-    page = open_page()
+def test_a_dream_that_was_changed_by_hand_has_no_link(page):
     between(page, "async () => loop.setNumbers([[0, 0.5]])")
     unfold(page, "keep")
     page.get_by_role("button", name="Copy a link").click()
@@ -574,15 +675,13 @@ def test_a_dream_that_was_changed_by_hand_has_no_link(open_page):
 
 
 @pytest.mark.parametrize("keys, log", [(4, [0, 0, 5, 5, 5, 15, 0]), (6, [0, 33, 33, 63]), (2, [])])
-def test_keys_as_text_come_back(open_page, keys, log):
-    page = open_page()
+def test_keys_as_text_come_back(page, keys, log):
     text = page.evaluate(f"logToText({json.dumps(log)}, {keys})")
     assert page.evaluate(f"textToLog('{text}', {keys})") == log
     assert len(text) <= 2 * len(log) + 2
 
 
-def test_the_last_seconds_are_saved_as_a_gif(open_page):
-    page = open_page()
+def test_the_last_seconds_are_saved_as_a_gif(page):
     frames_on(page, 10)
     page.evaluate("pause(true)")
     count = between(page, "async () => loop.past.length")
@@ -595,13 +694,12 @@ def test_the_last_seconds_are_saved_as_a_gif(open_page):
     gif.seek(count - 1)
     rgb = Image.fromarray(np.reshape(np.uint8(rgba), (96, 96, 4))[..., :3])
     error = np.abs(np.asarray(gif.convert("RGB"), int) - np.asarray(rgb.resize(gif.size, Image.Resampling.BILINEAR)))
-    assert error.mean() < 12  # of noise in 128 colours
+    assert error.mean() < 4  # of 128 colours
 
 
-# -------------------------------------------------------------------------------------------------- it plays itself
+# ------------------------------------------------------------------------------------------------- it plays itself
 
-def test_random_keys_and_gaits_play_until_somebody_takes_over(open_page):
-    page = open_page()
+def test_random_keys_and_gaits_play_until_a_person_takes_over(page):
     page.evaluate(WATCH)
     page.get_by_label("Player").select_option("random")
     page.wait_for_function("new Set(seen.map(s => s.keys)).size > 2", timeout=60_000)
@@ -609,7 +707,57 @@ def test_random_keys_and_gaits_play_until_somebody_takes_over(open_page):
     page.get_by_label("Player").select_option("gait0")
     page.wait_for_function("loop.player && dream.frame < 9")
     page.wait_for_function("dream.frame > 8")
-    held = page.evaluate("[dream.meta.gaits[0], dream.log.slice(0, 8)]")
-    assert held[1] == (policies.gait_keys(held[0], 8, 3).astype(int) << np.arange(4)).sum(1).tolist()
+    gait, log = page.evaluate("[dream.meta.gaits[0], dream.log.slice(0, 8)]")
+    assert log == (policies.gait_keys(gait, 8, 3).astype(int) << np.arange(4)).sum(1).tolist()
     page.keyboard.press("p")
     page.wait_for_function("loop.player === null && byId('player').value === 'you'")
+
+
+# ------------------------------------------------------------------------------ what Python and JavaScript both know
+
+def constants(name):
+    """The values that the Python files of players give a constant."""
+    trees = [ast.parse(path.read_text()) for path in (ROOT / "app.py", ROOT / "dream.py", *(ROOT / "ui").glob("*.py"))]
+    return [node.value.value for tree in trees for node in tree.body if isinstance(node, ast.Assign)
+            and node.targets[0].id == name]
+
+
+def test_constants_are_the_same(page):
+    assert page.evaluate("[PRESS, LET_GO, GRID]") == [policies.PRESS, policies.LET_GO, policies.GRID]
+    assert page.evaluate("SYNC_FRAMES") == data.CONTEXT
+    assert set(constants("JUMP")) == {page.evaluate("JUMP")}
+
+
+@pytest.mark.parametrize("ticks", [1, 2, 3])
+def test_gaits_hold_the_same_keys(page, ticks):
+    rng = np.random.default_rng(ticks)
+    gaits = [gait for game in ("qwop", "runner") for gait in policies.load_gaits(ROOT / f"games/{game}_gaits.json")][:9]
+    gaits += [{"period": rng.uniform(8, 48), "on": rng.random((4, 2)).tolist()} for _ in range(9)]
+    gaits.append({"period": 24, "on": [[0.75, 0.25], [0, 0.5], [0.5, 0], [0.25, 0.25]]})
+    keys = page.evaluate("""([gaits, ticks]) => gaits.map(gait =>
+      Array.from({ length: 200 }, (_, frame) => gaitKeys(gait, frame, ticks)))""", [gaits, ticks])
+    assert keys == [policies.gait_keys(gait, 200, ticks).tolist() for gait in gaits]
+
+
+def test_random_keys_are_the_same_for_the_same_random_numbers(page):
+    numbers = np.random.default_rng(0).random((500, 4))
+    keys = page.evaluate("""numbers => {
+      const { random } = Math, rows = [];
+      Math.random = () => numbers.shift();
+      const player = randomPlayer(4);
+      while (numbers.length) rows.push(player.next());
+      Math.random = random;
+      return rows;
+    }""", numbers.ravel().tolist())
+    assert keys == policies.random_keys(500, 4, np.random.default_rng(0)).tolist()
+
+
+@pytest.mark.parametrize("count", [2, 4, 6, 9])
+def test_the_text_of_keys_is_the_same(page, count):
+    keys = np.random.default_rng(count).integers(0, 2, (50, count)).astype(np.uint8)
+    rows = page.evaluate("""async ([text, count]) => {
+      const clip = { keys: text, frames: 50, picture: surface().canvas.toDataURL() };
+      const source = await recordedClip(clip, { keys: Array(count).fill('q') });
+      return Array.from({ length: 50 }, (_, t) => source.keys(t));
+    }""", [policies.to_text(keys), count])
+    assert rows == keys.tolist()
