@@ -34,10 +34,11 @@ def read_meta(folder):
     try:
         meta = json.loads(read(folder / "meta.json"))
     except ValueError as error:
-        raise SystemExit(f"{folder}/meta.json is not valid JSON ({error}): run  python export.py  again") from None
+        raise SystemExit(f"{folder}/meta.json is not valid JSON ({error}): "
+                         "run  python export.py  again") from None
     if not isinstance(meta, dict) or meta.get("format") != FORMAT:
-        found = meta.get("format") if isinstance(meta, dict) else type(meta).__name__
-        raise SystemExit(f"{folder} has format {found}, this version plays format {FORMAT}: "
+        version = meta.get("format") if isinstance(meta, dict) else type(meta).__name__
+        raise SystemExit(f"{folder} has format {version}, this version plays format {FORMAT}: "
                          "run  python export.py  again")
     for name in NEEDED:
         if not meta.get(name):
@@ -82,8 +83,8 @@ class Model:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
     def state(self, z, h=None, c=None):
-        """Numbers (lists or arrays) as the state of one dream -> [z (1, Z), h (L, 1, H), c (L, 1, H)]; h and c
-        are zeros where None.
+        """Numbers (lists or arrays) as the state of one dream -> [z (1, Z), h (L, 1, H), c (L, 1, H)], h and
+        c zeros where None.
 
         Raises ValueError if there are too few or too many numbers, or if one is not finite."""
         h, c = (zeros if x is None else x for x, zeros in zip((h, c), self.zero_state(1)))
@@ -113,7 +114,7 @@ class Model:
         return self.dynamics.run(["z_next", "h_next", "c_next"], feed)
 
     def teach(self, z, keys):
-        """Teacher forcing: true z (B, T, Z), keys (B, T, K) -> predicted z_next (B, T, Z), the last h and c"""
+        """Teacher forcing: true z (B, T, Z), keys (B, T, K) -> predicted z_next (B, T, Z), [h, c]"""
         state, predicted = self.zero_state(len(z)), np.empty_like(z)
         for t in range(z.shape[1]):
             predicted[:, t], *state = self.step(z[:, t], keys[:, t], *state)
@@ -124,7 +125,7 @@ class Model:
         return self.teach(z, keys)[0]
 
     def context(self, z, keys):
-        """True z (N, W, Z), keys (N, W - 1 or more, K) -> the state at the last of them, before its keys act"""
+        """True z (N, W, Z), keys (N, W - 1 or more, K) -> the state at the last frame, before its keys act"""
         _, state = self.teach(z[:, :-1], keys)
         return [z[:, -1], *state]
 

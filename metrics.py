@@ -1,24 +1,389 @@
-"""What is measured."""
+"""What evaluate.py measures: sharpness, steps, rollouts, control, stability, falls, speed.
+
+Bricks only: importing this file prints nothing and touches no file. `kinds` are held-out episodes by the kind
+of keys that played them, as data.load_held_out returns them. A probe reads poses from z; it is fitted on
+other episodes than those it measures, except for the key combinations.
+
+Shapes: B episodes, T frames, Z latent features, K keys, N dreams, P body parts, C combinations of keys
+"""
+import time
+from functools import partial
+
 import numpy as np
+from skimage.metrics import structural_similarity
+from tqdm import tqdm
+
+import data
+from capture import policies
+from data import CONTEXT
+
+SECONDS = (0.1, 0.5, 1.0, 2.5, 5.0)  # game seconds over which the error of a rollout is summed
+MOVING = 24                          # levels by which a moving pixel differs from the median frame
+FOLDS = 4                            # a probe that measures one episode in 4 is fitted on the other three
+STRIDE = 32                          # frames from the start of one rollout to that of the next
 
 
-def psnr(pictures, truth):
-    """Peak signal-to-noise ratio in dB of uint8 pictures (N, 96, 96, 3): of the mean squared error over all of them."""
-    error = np.square(pictures.astype(np.float32) - truth.astype(np.float32)).mean()
+# ----------------------------------------------------------------------------------------------------- frames
+
+def psnr(frames, truth):
+    """Peak signal-to-noise ratio in dB of uint8 arrays of one shape, from the mean squared error of all."""
+    error = np.square(frames.astype(np.float32) - truth.astype(np.float32)).mean()
     return float(10 * np.log10(255 ** 2 / max(error, 1e-9)))
 
 
-def ssim(pictures, truth, window=7):
-    """Structural similarity (Wang et al. 2004) of uint8 pictures (N, 96, 96, 3), in grey, square window: -1..1."""
-    a, b = (x.astype(np.float64).mean(-1) for x in (pictures, truth))
+def ssim(frames, truth):
+    """Mean structural similarity (Wang et al. 2004) of grey uint8 frames (N, H, W, 3), 7x7 windows: -1..1."""
+    grey = zip(frames.astype(np.float64).mean(-1), truth.astype(np.float64).mean(-1))
+    return float(np.mean([structural_similarity(a, b, win_size=7, data_range=255, use_sample_covariance=False)
+                          for a, b in grey]))
 
-    def mean(x):
-        sums = np.pad(x, ((0, 0), (1, 0), (1, 0))).cumsum(1).cumsum(2)
-        w = window
-        return (sums[:, w:, w:] - sums[:, :-w, w:] - sums[:, w:, :-w] + sums[:, :-w, :-w]) / w ** 2
 
-    mean_a, mean_b = mean(a), mean(b)
-    var_a, var_b, both = mean(a * a) - mean_a ** 2, mean(b * b) - mean_b ** 2, mean(a * b) - mean_a * mean_b
-    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    upper = (2 * mean_a * mean_b + c1) * (2 * both + c2)
-    return float((upper / ((mean_a ** 2 + mean_b ** 2 + c1) * (var_a + var_b + c2))).mean())
+def is_moving(frames, median):
+    """Where frames (N, 96, 96, 3) differ from the median frame (96, 96, 3) -> bool (N, 96, 96)"""
+    return np.abs(frames - median).max(-1) > MOVING
+
+
+# ----------------------------------------------------------------------------------------------------- probes
+
+class Probe:
+    """Reads numbers from z: ridge regression on random Fourier features (Rahimi and Recht 2007)."""
+
+    def __init__(self, z, y, features=1000, scale=0.1, ridge=0.03):
+        """Fit on z (N, Z), y (N, M)."""
+        rng = np.random.default_rng(0)
+        self.mean, self.std = z.mean(0), z.std(0) + 1e-6
+        self.weight = rng.normal(0, scale, (z.shape[1], features))
+        self.phase = rng.uniform(0, 2 * np.pi, features)
+        x = self.lift(z)
+        self.out = np.linalg.solve(x.T @ x + ridge * np.eye(x.shape[1]), x.T @ y)
+
+    def lift(self, z):
+        x = (z - self.mean) / self.std
+        return np.concatenate([np.cos(x @ self.weight + self.phase), x, np.ones((*x.shape[:-1], 1))], axis=-1)
+
+    def __call__(self, z):
+        """z (..., Z) -> (..., M)"""
+        return self.lift(z) @ self.out
+
+
+def fit_probes(kinds, z):
+    """-> a function: number of an episode -> a Probe of sine and cosine of all body angles that has not seen
+    it. None where there are no poses."""
+    if not all("pose" in arrays for arrays in kinds.values()):
+        return None
+    probes = []
+    for fold in range(FOLDS):
+        known, angles = [], []
+        for kind, arrays in kinds.items():
+            keep = np.arange(len(z[kind])) % FOLDS != fold
+            if kind == "choices":
+                keep[:] = True
+            known.append(z[kind][keep].reshape(-1, z[kind].shape[-1]))
+            angles.append(arrays["pose"][keep, ..., 2].reshape(len(known[-1]), -1))
+        probes.append(Probe(np.concatenate(known), sincos(np.concatenate(angles))))
+    return lambda episode: probes[episode % FOLDS]
+
+
+def sincos(angles):
+    """Angles (..., P) -> (..., 2P)"""
+    return np.concatenate([np.sin(angles), np.cos(angles)], axis=-1)
+
+
+def degrees_off(read, angles):
+    """What a pose probe reads (..., 2P), true angles (..., P) -> mean absolute error in degrees (...)"""
+    sin, cos = np.split(read, 2, axis=-1)
+    return np.degrees(np.abs(np.angle(np.exp(1j * (np.arctan2(sin, cos) - angles)))).mean(-1))
+
+
+# ------------------------------------------------------------------------------------------------------ falls
+
+class FallDetector:
+    """Tells from a painted frame whether a life has ended: linear ridge regression on the colours of blocks
+    of 8x8 pixels. Fitted on real z; its threshold is the median of those that count the falls best.
+
+    Not from z: there a blurred posture near the ground is close to a fall, but it does not look like one."""
+
+    def __init__(self, model, kinds, z):
+        self.model = model
+        colours = {kind: self.colours(z[kind]) for kind in kinds if kind != "choices"}
+        over = {kind: kinds[kind]["over"] for kind in colours}
+        x = np.concatenate([rows.reshape(-1, rows.shape[-1]) for rows in colours.values()])
+        y = np.concatenate([rows.ravel() for rows in over.values()]).astype(float)
+        self.weight = np.linalg.solve(x.T @ x + 0.1 * np.eye(x.shape[1]), x.T @ y)
+        falls = sum(count_falls(rows) for rows in over.values())
+        levels = np.linspace(0.05, 0.95, 91)
+        counted = sum(np.array([count_falls(rows @ self.weight > level) for level in levels])
+                      for rows in colours.values())
+        missed = abs(counted - falls)
+        self.level = np.median(levels[missed == missed.min()])
+
+    def colours(self, z):
+        """z (N, T, Z) -> mean colours of 12x12 blocks of each painted frame, and a constant 1: (N, T, 433)"""
+        blocks = np.ones((*z.shape[:2], 12 * 12 * 3 + 1))
+        for row, out in zip(z, blocks):
+            painted = self.model.decode(row).reshape(-1, 12, 8, 12, 8, 3)
+            out[:, :-1] = painted.mean((2, 4)).reshape(len(row), -1) / 255
+        return blocks
+
+    def __call__(self, z):
+        """z (N, T, Z) -> bool (N, T)"""
+        return self.colours(z) @ self.weight > self.level
+
+
+def rises(over):
+    """Where over bool (N, T) becomes true -> bool (N, T - 1)"""
+    return over[:, 1:] & ~over[:, :-1]
+
+
+def count_falls(over):
+    """How often over bool (N, T) becomes true."""
+    return int(rises(over).sum())
+
+
+def life_lengths(over):
+    """Frames between one fall and the next in over bool (N, T) -> int (lives,)"""
+    return np.concatenate([np.diff(np.flatnonzero(row)) for row in rises(over)])
+
+
+def with_more(arrays, name):
+    """`keys` or `over` (B, T, ...) of all episodes of a kind, also of those of which few frames are kept."""
+    more = arrays.get(f"more_{name}")
+    return arrays[name] if more is None else np.concatenate([arrays[name], more])
+
+
+def measure_falls(model, kinds, z):
+    """The same keys after the same context, played by the game and dreamed: how often a life ends.
+
+    -> figures, lengths of the lives {kind: (real, dreamed)}"""
+    figures, lengths, detector = {}, {}, FallDetector(model, kinds, z)
+    for kind in tqdm([k for k in data.KINDS if k in kinds], desc="falls", unit="kind"):
+        arrays = kinds[kind]
+        keys, over = with_more(arrays, "keys"), with_more(arrays, "over")
+        true = z[kind][:, :CONTEXT]
+        if "more_frames" in arrays:
+            true = np.concatenate([true, model.encode(arrays["more_frames"][:, :CONTEXT])])
+        dream = model.rollout(model.context(true, keys), keys[:, CONTEXT - 1:-1])
+        pair = {"real": over[:, CONTEXT:], "dreamed": detector(dream)}
+        lengths[kind] = tuple(life_lengths(x) for x in pair.values())
+        figures[kind] = {name: {"per_1000_frames": 1000 * count_falls(x) / x[:, 1:].size,
+                                "mean_life_frames": float(n.mean()) if len(n) else None}
+                         for (name, x), n in zip(pair.items(), lengths[kind])}
+        figures[kind]["falls"] = count_falls(pair["real"])
+    return figures, lengths
+
+
+# ----------------------------------------------------------------------------------------- following the game
+
+def measure_ceiling(model, arrays, z, probes, median):
+    """What the autoencoder keeps of one kind of episodes: PSNR and SSIM of decode(encode(frame)), on the
+    whole frame and where something moves; the pose error of the true z."""
+    frames = arrays["frames"].reshape(-1, *arrays["frames"].shape[2:])
+    rebuilt = model.decode(z.reshape(len(frames), -1))
+    moving = is_moving(frames, median)
+    figures = {"psnr_db": psnr(rebuilt, frames), "psnr_moving_db": psnr(rebuilt[moving], frames[moving]),
+               "ssim": ssim(rebuilt[::5], frames[::5])}
+    if probes:
+        figures["probe_degrees"] = float(np.mean([degrees_off(probes(e)(z[e]), arrays["pose"][e, ..., 2])
+                                                  for e in range(len(z))]))
+    return figures
+
+
+def measure_one_step(model, arrays, z):
+    """1 - MSE / MSE of persistence one step ahead, each feature of z scaled to unit variance: of all steps,
+    and without the steps into a new life."""
+    std = z.reshape(-1, z.shape[-1]).std(0)
+    predicted = model.one_step(z, arrays["keys"])[:, :-1]
+    error = np.square((predicted - z[:, 1:]) / std).mean(-1)
+    persistence = np.square((z[:, :-1] - z[:, 1:]) / std).mean(-1)
+    alive = ~arrays["restart"][:, 1:]
+    return {"skill": float(1 - error.mean() / persistence.mean()),
+            "skill_alive": float(1 - error[alive].mean() / persistence[alive].mean())}
+
+
+def frame_errors(painted, truth, moving):
+    """Squared error of frames (T, 96, 96, 3) -> on the whole frame (T,), where something moves (T,)"""
+    error = np.square(painted - truth).mean(-1)
+    return error.mean((1, 2)), (error * moving).sum((1, 2)) / np.maximum(moving.sum((1, 2)), 1)
+
+
+def other_keys(keys, count, rng):
+    """Keys (B, T, K) whose last `count` frames are replaced by random ones."""
+    other = keys.copy()
+    for row in other:
+        row[-count:] = policies.random_keys(count, keys.shape[2], rng)
+    return other
+
+
+def measure_rollouts(model, arrays, z, probes, median, rng):
+    """Rollouts from every 32nd frame of one kind of episodes against the truth, after CONTEXT true frames.
+
+    -> figures, curves {name: (T,)}, film strip (rows of frames), clip (T, 96, 192, 3). A rollout is as long
+    as the last of SECONDS, or as the episodes allow. Other keys: the true ones replaced by random ones."""
+    frames, keys, frame_s = arrays["frames"], arrays["keys"], model.frame_s
+    length = min(round(SECONDS[-1] / frame_s), z.shape[1] - CONTEXT)
+    ends = {s: round(s / frame_s) for s in SECONDS if 1 <= round(s / frame_s) <= length}  # seconds: frames
+    if not ends:
+        raise SystemExit(f"episodes of {z.shape[1]} frames are too short: {CONTEXT} of context and a rollout "
+                         f"of {SECONDS[0]} s are needed, and a frame lasts {frame_s} s")
+    whole, moving, poses, strip, clip = {}, {}, {}, None, None
+    for start in range(0, z.shape[1] - CONTEXT - length + 1, STRIDE):
+        # Roll out all episodes from here, with their own keys and with others.
+        first = start + CONTEXT
+        played = keys[:, start:first + length]
+        true, last = z[:, first:first + length], z[:, first - 1:first]
+        paths = {"dream": played, "other keys": other_keys(played, length + 1, rng)}
+        for name, k in paths.items():
+            paths[name] = model.rollout(model.context(z[:, start:first], k), k[:, CONTEXT - 1:-1])
+        paths["ceiling"] = true
+        for b in range(len(z)):
+            # Errors of the painted frames, and of the poses.
+            truth = frames[b, first:first + length].astype(np.float32)
+            mask = is_moving(truth, median)
+            painted = {name: model.decode(path[b]) for name, path in paths.items()}
+            painted["persistence"] = frames[b, first - 1:first]
+            for name, rows in painted.items():
+                error, error_moving = frame_errors(rows, truth, mask)
+                whole.setdefault(name, []).append(error)
+                moving.setdefault(name, []).append(error_moving)
+            if probes:
+                for name, path in (("dream", paths["dream"]), ("persistence", last), ("true z", true)):
+                    off = degrees_off(probes(b)(path[b]), arrays["pose"][b, first:first + length, :, 2])
+                    poses.setdefault(name, []).append(off)
+            if strip is None:
+                strip, clip = pictures_of(painted["dream"], frames[b, first:first + length])
+    figures, curves = summarise_gains({"whole": whole, "moving": moving}, ends, frame_s)
+    if probes:
+        pose_figures, curves["pose"] = summarise_poses(poses, ends)
+        figures |= pose_figures
+    return figures, curves, strip, clip
+
+
+def pictures_of(dream, truth):
+    """Frames (T, 96, 96, 3) -> rows of some (true, dreamed, difference), clip of both (T, 96, 192, 3)"""
+    some = slice(0, min(len(truth), 24), 2)
+    difference = 255 - np.abs(dream[some].astype(int) - truth[some]).astype(np.uint8)
+    return [truth[some], dream[some], difference], np.concatenate([truth, dream], axis=2)
+
+
+def summarise_gains(errors, ends, frame_s):
+    """Squared errors {where: {name: rollouts}} -> figures, curves: gain over persistence in dB of the error
+    summed up to each frame. ends: {seconds: frames}"""
+    figures, curves = {}, {}
+    for where, rows in errors.items():
+        summed = {name: np.cumsum(np.mean(v, axis=0)) for name, v in rows.items()}
+        gains = {name: 10 * np.log10(summed["persistence"] / v) for name, v in summed.items()}
+        worse = np.flatnonzero(gains["dream"] <= 0)
+        control = gains["dream"] - gains["other keys"]
+        figures[f"gain_db_{where}"] = {str(s): float(gains["dream"][n - 1]) for s, n in ends.items()}
+        figures[f"valid_horizon_s_{where}"] = float((worse[0] if len(worse) else len(control)) * frame_s)
+        figures[f"control_db_{where}"] = {str(s): float(control[n - 1]) for s, n in ends.items()
+                                          if 0.5 <= s <= 1}
+        curves |= {f"{where}, {name}": gain for name, gain in gains.items()}
+    return figures, curves
+
+
+def summarise_poses(poses, ends):
+    """Pose errors in degrees {name: rollouts} -> figures, curve of the dream's over persistence's."""
+    error = {name: np.mean(rows, axis=0) for name, rows in poses.items()}
+    ratio = error["dream"] / error["persistence"]
+    degrees = {}
+    for s, n in ends.items():
+        degrees[str(s)] = {name: float(row[n - 1]) for name, row in error.items()}
+    return {"pose_degrees": degrees,
+            "pose_over_persistence": {str(s): float(ratio[n - 1]) for s, n in ends.items()}}, ratio
+
+
+def measure_choices(model, arrays, z, probes):
+    """Every combination of keys from the same real moments -> figures, matrix (C, C).
+
+    step: cosine of dreamed and real step of z. effect: the same half a second later, of the poses that a
+    probe reads (of z where there are none), less their mean over the combinations: what is left is what the
+    keys did. The matrix holds the effect of each dreamed combination (row) against each real one (column)."""
+    count = len(policies.combinations(arrays["keys"].shape[2]))
+    first, keys = policies.FORK, arrays["keys"]
+    dream = model.rollout(model.context(z[:, :first], keys), keys[:, first - 1:-1])     # (M C, T, Z)
+    after = min(max(round(0.5 / model.frame_s), 1), dream.shape[1])
+
+    def by_moment(x):
+        return x.reshape(-1, count, *x.shape[1:])
+
+    alive = ~by_moment(arrays["restart"][:, 1:]).any((1, 2))  # moments without a fall
+    if not alive.any():
+        return {}, np.zeros((count, count))
+    steps = [by_moment(x - z[:, first - 1])[alive] for x in (dream[:, 0], z[:, first])]
+    read = probes(0) if probes else (lambda z: z)
+    effects = [by_moment(read(x))[alive] for x in (dream[:, after - 1], z[:, first + after - 1])]
+    dreamed, real = (x - x.mean(1, keepdims=True) for x in effects)
+    unit = [x / (np.linalg.norm(x, axis=-1, keepdims=True) + 1e-9) for x in (*steps, dreamed, real)]
+    matrix = np.einsum("mif,mjf->ij", unit[2], unit[3]) / alive.sum()
+    return {"step_cosine": float((unit[0] * unit[1]).sum(-1).mean()),
+            "effect_cosine": float(np.trace(matrix) / count),
+            "effect_size": float(np.linalg.norm(dreamed) / np.linalg.norm(real)),
+            "moments": int(alive.sum())}, matrix
+
+
+# ---------------------------------------------------------------------------------------- stability and speed
+
+def manifold_distance(model, z, std):
+    """How far z (N, Z) lies from encode(decode(z)), in standard deviations of the real z -> (N,)"""
+    return np.linalg.norm((model.encode(model.decode(z)) - z) / std, axis=-1)
+
+
+def spread(rows, std):
+    """Standard deviation of z (..., Z) over that of all real z, mean of the features; None without z."""
+    return float((rows.reshape(-1, len(std)).std(0) / std).mean()) if len(rows) else None
+
+
+def long_keys(model, frames, rng):
+    """Keys for a long dream from every start state -> {kind of keys: (N, T, K)}"""
+    starts, count, ticks = len(model.starts), len(model.meta["keys"]), model.meta["ticks_per_frame"]
+    return {"random": np.stack([policies.random_keys(frames, count, rng) for _ in range(starts)]),
+            "human": np.stack([policies.human_keys(frames, count, ticks, rng) for _ in range(starts)]),
+            "none": np.zeros((starts, frames, count)), "all": np.ones((starts, frames, count))}
+
+
+def measure_stability(model, z, frames, rng):
+    """Long dreams from every start state under four kinds of keys -> figures, share on the manifold over
+    time. z: the real ones (B, T, Z) by kind of keys.
+
+    frozen: no feature moves by a thousandth of its standard deviation; exploded: a feature leaves the
+    training range by its width; off-manifold: z is more than twice as far from encode(decode(z)) as 99% of
+    real ones; spread: std of z over that of all real z; real_spread: the same of real play."""
+    held = z.get("held", ())  # the first two of its episodes: no key, all keys
+    real = {"random": z.get("random", ()), "human": z.get("human", ()), "none": held[:1], "all": held[1:2]}
+    every_z = np.concatenate([rows.reshape(-1, model.features) for rows in z.values()])
+    std = every_z.std(0)
+    limit = 2 * np.quantile(manifold_distance(model, every_z[::5], std), 0.99)
+    low, high = (np.array(model.meta[name]) for name in ("z_low", "z_high"))
+    # All dreams run side by side.
+    keys = long_keys(model, frames, rng)
+    starts = list(zip(*(model.starts * len(keys))))
+    state = [np.concatenate(starts[0]), np.concatenate(starts[1], axis=1), np.concatenate(starts[2], axis=1)]
+    dreams = model.rollout(state, np.concatenate(list(keys.values())),
+                           partial(tqdm, desc=f"{len(state[0])} dreams", unit="frame"))
+    figures, curves = {}, {}
+    every = max(1, frames // 500)  # frames between two that are painted
+    for name, path in zip(tqdm(keys, desc="on the manifold?", unit="kind"), np.split(dreams, len(keys))):
+        finite = np.isfinite(path).all(-1)
+        path = np.nan_to_num(path, posinf=1e6, neginf=-1e6)
+        sample = np.clip(path[:, ::every], -1e3, 1e3)
+        distance = manifold_distance(model, sample.reshape(-1, model.features), std)
+        off = distance.reshape(sample.shape[:2]) > limit
+        outside = ((path < 2 * low - high) | (path > 2 * high - low)).any(-1)
+        figures[name] = {"frozen": float((np.abs(np.diff(path, axis=1)) < 1e-3 * std).all(-1).mean()),
+                         "exploded": float((~finite | outside).mean()), "off_manifold": float(off.mean()),
+                         "spread": spread(path, std), "real_spread": spread(real[name], std)}
+        curves[name] = np.arange(off.shape[1]) * every * model.frame_s, (~off).mean(0)
+    return figures, curves
+
+
+def measure_speed(model, frames=300):
+    """Milliseconds per dreamed and painted frame, one at a time -> p50, p95."""
+    state, times = model.starts[0], []
+    keys = np.zeros((1, len(model.meta["keys"])), np.float32)
+    for _ in range(frames):
+        start = time.perf_counter()
+        state = model.step(state[0], keys, *state[1:])
+        model.decode(state[0])
+        times.append(1000 * (time.perf_counter() - start))
+    return {"p50_ms": float(np.median(times)), "p95_ms": float(np.quantile(times, 0.95))}

@@ -1,6 +1,6 @@
-"""What training and measuring write for people: a log, curves, pictures.
+"""What training and measuring write for people: a log, curves, pictures, GIFs.
 
-Shapes: N pictures
+Shapes: N frames of a row, T frames of a clip
 """
 import json
 import time
@@ -15,56 +15,60 @@ import matplotlib.pyplot as plt  # noqa: E402  (the backend must be chosen first
 
 def log(path, entry):
     """Append one line of JSON."""
+    entry = {name: round(value, 6) if isinstance(value, float) else value for name, value in entry.items()}
     with open(path, "a") as file:
-        file.write(json.dumps({k: round(v, 6) if isinstance(v, float) else v for k, v in entry.items()}) + "\n")
+        file.write(json.dumps(entry) + "\n")
 
 
-def draw_lines(path, lines, x_label, y_label="", log_scale=False):
-    """Lines {name: (x, y)} over each other as PNG."""
-    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
-    for name, (x, y) in lines.items():
-        axes.plot(x, y, label=name)
-    axes.set(xlabel=x_label, ylabel=y_label, yscale="log" if log_scale else "linear")
-    axes.grid(alpha=0.3)
-    axes.legend()
+def save(figure, path):
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
 
 def draw_curves(log_path, picture_path, names):
-    """Draw the named figures of a JSON-lines log over its epochs as PNG."""
+    """Draw the named figures of a JSON-lines log over its epochs as PNG; an empty log gives empty axes."""
     entries = [json.loads(line) for line in log_path.read_text().splitlines()]
-    lines = {name: zip(*((e["epoch"], e[name]) for e in entries)) for name in names}
-    draw_lines(picture_path, lines, "epoch", log_scale=True)
+    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    for name in names:
+        rows = [(entry["epoch"], entry[name]) for entry in entries if name in entry]
+        axes.plot([epoch for epoch, _ in rows], [value for _, value in rows], marker=".", label=name)
+    axes.set(xlabel="epoch", yscale="log")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    save(figure, picture_path)
+
+
+def make_panels(count, sharey):
+    """A figure with a row of axes -> figure, list of axes"""
+    figure, axes = plt.subplots(1, count, figsize=(4 * count, 3.8), sharey=sharey, squeeze=False,
+                                layout="constrained")
+    return figure, axes[0]
 
 
 def draw_panels(path, panels, x_label, y_label, y_range=None):
-    """Panels {title: {name: (x, y)}} of lines side by side, as PNG; the same name has the same colour in each. y_range:
-    least and most that is shown."""
-    figure, row = plt.subplots(1, len(panels), figsize=(4 * len(panels), 3.8), sharey=True, squeeze=False,
-                               layout="constrained")
-    for axes, (title, lines) in zip(row[0], panels.items()):
+    """Panels {title: {name: (x, y)}} of lines side by side as PNG; a name has the same colour in each.
+    y_range: least and most that is shown."""
+    figure, row = make_panels(len(panels), sharey=True)
+    for axes, (title, lines) in zip(row, panels.items()):
         for name, (x, y) in lines.items():
             axes.plot(x, y, label=name)
         axes.set(title=title, xlabel=x_label)
         axes.grid(alpha=0.3)
-    row[0, 0].set(ylabel=y_label, ylim=y_range)
-    row[0, -1].legend(fontsize="small")
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    row[0].set(ylabel=y_label, ylim=y_range)
+    row[-1].legend(fontsize="small")
+    save(figure, path)
 
 
 def draw_histograms(path, panels, x_label):
-    """Panels {title: {name: numbers}} of histograms over each other, as shares, as PNG."""
-    figure, row = plt.subplots(1, len(panels), figsize=(4 * len(panels), 3.8), squeeze=False, layout="constrained")
-    for axes, (title, values) in zip(row[0], panels.items()):
+    """Panels {title: {name: numbers}} of histograms over each other as PNG, each of area 1."""
+    figure, row = make_panels(len(panels), sharey=False)
+    for axes, (title, values) in zip(row, panels.items()):
         bins = np.linspace(0, max([1.0, *(v.max() for v in values.values() if len(v))]), 25)
         for name, v in values.items():
             axes.hist(v, bins, density=len(v) > 0, alpha=0.5, label=f"{name} ({len(v)})")
         axes.set(title=title, xlabel=x_label)
         axes.legend()
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    save(figure, path)
 
 
 def draw_matrix(path, matrix, names, x_label, y_label):
@@ -75,20 +79,18 @@ def draw_matrix(path, matrix, names, x_label, y_label):
     axes.set_xticks(range(len(names)), names, rotation=90)
     axes.set_yticks(range(len(names)), names)
     figure.colorbar(image, label="cosine")
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    save(figure, path)
 
 
 def draw_strip(path, rows, scale=1):
-    """Rows of uint8 pictures, each (N, 96, 96, 3), as one PNG, a row under the other."""
-    sheet = np.vstack([np.hstack(list(row)) for row in rows])
-    picture = Image.fromarray(sheet)
-    picture.resize((picture.width * scale, picture.height * scale), Image.NEAREST).save(path)
+    """Rows of uint8 frames, each (N, 96, 96, 3), as one PNG, a row under the other."""
+    sheet = Image.fromarray(np.vstack([np.hstack(list(row)) for row in rows]))
+    sheet.resize((sheet.width * scale, sheet.height * scale), Image.NEAREST).save(path)
 
 
 def draw_clip(path, frames, frame_ms, shape=(640, 400), width=240):
-    """A GIF of uint8 frames (T, 96, n * 96, 3), n side by side. shape: [width, height] of the game's canvas; each is
-    shown `width` wide."""
+    """A GIF of uint8 frames (T, 96, n * 96, 3), n side by side. shape: [width, height] of the game's canvas;
+    each is shown `width` wide."""
     size = width * frames.shape[2] // 96, round(width * shape[1] / shape[0])
     pictures = [Image.fromarray(frame).resize(size, Image.BILINEAR).quantize(64, dither=Image.Dither.NONE)
                 for frame in frames]
@@ -104,5 +106,5 @@ class Clock:
     def words(self, done, unit, per=1):
         """done: how many of `total` are done; per: units in each -> '812 frames/s | 12:30 left'."""
         seconds = (time.perf_counter() - self.start) / max(done - self.first, 1)
-        left = int(seconds * (self.total - done))
-        return f"{per / max(seconds, 1e-9):7.0f} {unit}/s | {left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} left"
+        left, rate = int(seconds * (self.total - done)), per / max(seconds, 1e-9)
+        return f"{rate:7.0f} {unit}/s | {left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} left"
