@@ -6,6 +6,7 @@ import pytest
 from helpers import ROOT, run
 
 import data
+from capture import policies
 
 PAGE = (ROOT / "docs/runner/index.html").as_uri()
 
@@ -73,11 +74,6 @@ def digits(saved):
     return episode["keys"]
 
 
-def rows(keys):
-    """Hexadecimal digits -> keys uint8 (T, 4)."""
-    return np.array([[int(digit, 16) >> k & 1 for k in range(4)] for digit in keys], np.uint8)
-
-
 # -------------------------------------------------------------------------------------------------- replay
 
 def test_collect_replays_a_play_pose_by_pose(open_page, tmp_path):
@@ -100,7 +96,8 @@ def test_collect_replays_a_play_pose_by_pose(open_page, tmp_path):
     poses = np.array([pose for pose, _ in trace], np.float32).reshape(-1, 12, 3)
     restarts = [restarted for _, restarted in trace]
     assert 30 < len(keys) == len(trace) and restarts[0] and sum(restarts) > 1
-    assert keys[0] == "4" and rows(keys).any(0).all()  # every key has acted, the tapped one too
+    rows = policies.from_text(keys, 4)
+    assert keys[0] == "4" and rows.any(0).all()  # every key has acted, the tapped one too
 
     result = run("collect.py", "--game", "runner", "--replay", path, "--frames", len(keys), "--data", tmp_path,
                  "--workers", 1)
@@ -108,7 +105,7 @@ def test_collect_replays_a_play_pose_by_pose(open_page, tmp_path):
     (file,) = data.episode_files(tmp_path / "runner" / "frames").values()
     assert file.name == "episode_000000.npz"
     episode = data.load_episode(file, ("keys", "restart", "pose"))
-    assert (episode["keys"] == rows(keys)).all() and episode["restart"].tolist() == restarts
+    assert (episode["keys"] == rows).all() and episode["restart"].tolist() == restarts
     assert episode["pose"].dtype == np.float32 and (episode["pose"] == poses).all()
 
 
@@ -116,11 +113,11 @@ def test_collect_replays_a_play_pose_by_pose(open_page, tmp_path):
 
 # Record a plan -> its digits so far. A small letter is a key that goes down, a capital one goes up, a dot is a tick.
 PLAN = """plan => {
-  const say = (type, letter) => dispatchEvent(new KeyboardEvent(type, { code: `Key${letter.toUpperCase()}` }));
+  const send = (type, letter) => dispatchEvent(new KeyboardEvent(type, { code: `Key${letter.toUpperCase()}` }));
   document.getElementById("record").click();
   for (const letter of plan) {
     if (letter === ".") tick();
-    else say(letter === letter.toLowerCase() ? "keydown" : "keyup", letter);
+    else send(letter === letter.toLowerCase() ? "keydown" : "keyup", letter);
   }
   return recording.keys;
 }"""
