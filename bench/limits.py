@@ -3,11 +3,13 @@
 Reads   data/<game>/frames (with poses), data/<game>/ae.pt
 Writes  nothing: it prints one line for each experiment
 
-    python tests/limits.py                 # about ten minutes on one core with bf16
+    python bench/limits.py                 # about ten minutes on one core with bf16
 
-few: a new autoencoder learns 100 frames by heart. pose: a decoder alone learns to paint from the true pose in place
-of z, the angles and places of all bodies and where the camera is. search: the z that gradient descent finds for a
-held-out frame through the decoder of ae.pt, beside the encoder's. features: what each of the 16 numbers carries.
+features: what each of the 16 numbers carries. search: the z that gradient descent finds for held-out frames
+through the decoder of ae.pt, beside the encoder's. few: a new autoencoder learns 100 frames by heart. pose: a
+new decoder learns to paint from the true pose instead of z: angles and places of all bodies, and the camera.
+
+Shapes: N frames, Z latent features, P body parts
 """
 import argparse
 import sys
@@ -20,29 +22,35 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).parent.parent))
 import data  # noqa: E402
 import losses  # noqa: E402
+import metrics  # noqa: E402
 import models  # noqa: E402
+import training  # noqa: E402
 from muon import make_optimizer  # noqa: E402
 
-BATCH, SCENERY = 64, 1000  # frames a step; u, the longest period of the camera's place that the decoder is told
+BATCH = 64        # frames a step
+SCENERY = 1000    # u: the longest period of the camera's place that the decoder is given
 
 
-def describe(pose):
+def pose_features(pose):
     """Recorded poses float32 (N, P, 3), body 0 the torso -> what a decoder may paint from, (N, 4 P + 16)."""
     place, angle, torso = pose[..., :2] - pose[:, :1, :2] * (1, 0), pose[..., 2], pose[:, :1, 0]
     camera = 2 * np.pi * torso / SCENERY * 2.0 ** np.arange(8)
-    return torch.from_numpy(np.concatenate([place.reshape(len(pose), -1) / 5, np.sin(angle), np.cos(angle),
-                                            np.sin(camera), np.cos(camera)], axis=1).astype(np.float32))
+    features = [place.reshape(len(pose), -1) / 5, np.sin(angle), np.cos(angle), np.sin(camera),
+                np.cos(camera)]
+    return torch.from_numpy(np.concatenate(features, axis=1).astype(np.float32))
 
 
-def train(name, model, paint, numbers, args, autocast):
-    """Train with the pixel loss on the numbered frames in random order. paint(chosen) -> pictures, frames of some."""
-    optimizer, steps = make_optimizer(model, args.lr, args.muon), args.frames // BATCH
+def train(name, model, batch_of, numbers, args, autocast):
+    """Train with the pixel loss on the numbered frames in random order. batch_of(numbers) -> painted frames,
+    true ones."""
+    steps = args.frames // BATCH
+    optimizer = make_optimizer(model, args.lr, args.muon, args.weight_decay)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     model.train()
     for _ in tqdm(range(steps), name, unit_scale=BATCH, unit=" frames"):
         with autocast():
-            pictures, frames = paint(numbers[torch.randint(len(numbers), (BATCH,))])
-        loss = losses.pixel_loss(pictures.float(), models.to_float(frames))
+            painted, frames = batch_of(numbers[torch.randint(len(numbers), (BATCH,))])
+        loss = losses.pixel_loss(painted.float(), models.to_float(frames))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -58,10 +66,12 @@ def decibels(decoder, z, frames):
 
 def without_each(decoder, z, frames):
     """PSNR with one feature of z (N, Z) at its mean, for each of them in turn."""
+    psnr = []
     for feature in range(z.shape[1]):
         changed = z.clone()
         changed[:, feature] = z[:, feature].mean()
-        yield decibels(decoder, changed, frames)
+        psnr.append(decibels(decoder, changed, frames))
+    return np.array(psnr)
 
 
 def search(decoder, z, frames, steps=200):
@@ -77,46 +87,70 @@ def search(decoder, z, frames, steps=200):
     return z.detach()
 
 
+def look_into(autoencoder, frames):
+    """The experiments with a trained autoencoder, on held-out frames uint8 (N, 96, 96, 3)."""
+    decoder = autoencoder.decoder
+    with torch.no_grad():
+        z = autoencoder.encoder(frames)
+    lost = np.sort(decibels(decoder, z, frames) - without_each(decoder, z, frames))
+    print(f"features: {' '.join(f'{x:.1f}' for x in lost)} dB are lost without each of them")
+    z, frames = z[::4], frames[::4]
+    best = search(decoder, z, frames)
+    print(f"search: {decibels(decoder, z, frames):.2f} dB from the encoder's z, "
+          f"{decibels(decoder, best, frames):.2f} dB from the best z that the search finds")
+
+
+def learn_few(frames, args, autocast):
+    """How well a new autoencoder learns a few frames uint8 (N, 96, 96, 3) by heart."""
+    model = models.Autoencoder(models.AutoencoderConfig(dropout=0, noise=0))
+    train("few", model, lambda n: (model(frames[n])[1], frames[n]), torch.arange(len(frames)), args, autocast)
+    with torch.no_grad():
+        z = model.encoder(frames)
+    psnr = decibels(model.decoder, z, frames)
+    print(f"few: {psnr:.2f} dB of the {len(frames)} frames that it learned by heart")
+
+
+def paint_poses(frames, features, known, held_out, args, autocast):
+    """How well a new decoder paints held-out frames from features of the true pose (N, F). known, held_out:
+    numbers of frames."""
+    decoder = models.Decoder(models.AutoencoderConfig(z=features.shape[1], dropout=0))
+    models.init_weights(decoder)
+    train("pose", decoder, lambda n: (decoder(features[n]), frames[n]), known, args, autocast)
+    psnr = decibels(decoder, features[held_out], frames[held_out])
+    print(f"pose: {psnr:.2f} dB of held-out frames, painted from {features.shape[1]} numbers of the pose")
+
+
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--game", default="runner")
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--game", default="runner", help="name or path of the game's description")
     parser.add_argument("--data", default="data", help="folder of all recordings")
     parser.add_argument("--frames", type=int, default=93_440, help="that each training sees")
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--muon", type=float, default=0.02)
+    parser.add_argument("--weight-decay", type=float, default=0.0)
     args = parser.parse_args()
+
     torch.manual_seed(0)
-    _, autocast = models.pick_device("cpu")
+    _, autocast = training.pick_device("cpu")
     folder = data.game_folder(args.data, args.game)
-    trained, _ = models.load(folder / "ae.pt", models.Autoencoder)
-    frames, numbers = data.load_frames(folder / "frames")
-    held = np.repeat(data.is_held_out(numbers), frames.shape[1])
-    known, new = torch.from_numpy(np.flatnonzero(~held)), torch.from_numpy(np.flatnonzero(held)[::10][:500])
-    told = describe(data.load_poses(folder / "frames", numbers).reshape(len(held), -1, 3))
+    autoencoder, _ = training.load(folder / "ae.pt", models.Autoencoder)
+    frames, numbers = data.load_frames(folder / "frames", data.memory_bytes() / 2)
+    poses = data.load_poses(folder / "frames", numbers)
+    features = pose_features(poses.reshape(-1, *poses.shape[2:]))
+    # Whole episodes are held out; every 10th of their frames, at most 500, measures.
+    is_held_out = np.repeat(data.is_held_out(numbers), frames.shape[1])
+    known = torch.from_numpy(np.flatnonzero(~is_held_out))
+    held_out = torch.from_numpy(np.flatnonzero(is_held_out)[::10][:500])
+    if not len(held_out):
+        raise SystemExit(f"no held-out episode in {folder / 'frames'} (every {data.HELD_OUT}th is one): "
+                         "record more with  python collect.py")
     frames = torch.from_numpy(frames).flatten(0, 1)
 
-    with torch.no_grad():
-        z = trained.encoder(frames[new])
-    whole = decibels(trained.decoder, z, frames[new])
-    print("features: " + " ".join(f"{whole - each:.1f}" for each in
-                                  sorted(without_each(trained.decoder, z, frames[new]), reverse=True))
-          + " dB are lost without each of them")
-    z, some = z[::4], frames[new[::4]]
-    print(f"search: {decibels(trained.decoder, z, some):.2f} dB from the encoder's z, "
-          f"{decibels(trained.decoder, search(trained.decoder, z, some), some):.2f} dB from the best that is found")
-
-    few = frames[known[torch.linspace(0, len(known) - 1, 100).long()]]
-    model = models.Autoencoder(models.AutoencoderConfig(dropout=0, noise=0))
-    train("few", model, lambda chosen: (model(few[chosen])[1], few[chosen]), torch.arange(100), args, autocast)
-    with torch.no_grad():
-        z = model.encoder(few)
-    print(f"few: {decibels(model.decoder, z, few):.2f} dB of the 100 frames that it learned by heart")
-
-    decoder = models.Decoder(models.AutoencoderConfig(z=told.shape[1], dropout=0))
-    models.start_weights(decoder)
-    train("pose", decoder, lambda chosen: (decoder(told[chosen]), frames[chosen]), known, args, autocast)
-    print(f"pose: {decibels(decoder, told[new], frames[new]):.2f} dB of held-out frames, painted from {told.shape[1]} "
-          "numbers of the true pose")
+    look_into(autoencoder, frames[held_out])
+    few = torch.linspace(0, len(known) - 1, 100).long()
+    learn_few(frames[known[few]], args, autocast)
+    paint_poses(frames, features, known, held_out, args, autocast)
 
 
 if __name__ == "__main__":
