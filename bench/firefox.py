@@ -1,12 +1,11 @@
-"""The page in Firefox, opened by double-click, with the shipped models: does it play, and dream what Chromium dreams?
+"""The page in Firefox, opened as a file, with the shipped models: does it play, and dream what Chromium dreams?
 
 Reads   docs/; needs firefox (Debian: firefox-esr) beside the Chromium that all tests use
 
-    python tests/firefox.py
+    python bench/firefox.py
 
 Playwright drives no Firefox but its own, so this speaks Marionette, Firefox's own protocol. Firefox's recommended
-settings for automation are off: they relax the rules for file://. Ends with an error if something is not as it should
-be.
+settings for automation are off: they relax the rules for file://. Ends with an error if something is wrong.
 """
 import contextlib
 import json
@@ -22,7 +21,7 @@ from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
-from capture import browser as recorder  # noqa: E402
+from capture.browser import launch  # noqa: E402
 
 PAGE = (ROOT / "docs/index.html").as_uri()
 FRAMES = 150
@@ -73,13 +72,13 @@ class Firefox:
 
     def wait(self, script, seconds=60):
         """Until it is true -> the seconds that took."""
-        began = time.monotonic()
+        start = time.monotonic()
         while not self.ask(script):
-            if time.monotonic() - began > seconds:
+            if time.monotonic() - start > seconds:
                 raise SystemExit(f"not true after {seconds} s: {script}; the page says: "
                                  + self.ask("document.body.innerText"))
             time.sleep(0.02)
-        return time.monotonic() - began
+        return time.monotonic() - start
 
     def keys(self, *actions):
         self("PerformActions", actions=[{"type": "key", "id": "keyboard",
@@ -90,9 +89,9 @@ def link_of(page, model):
     """FRAMES frames of random keys in Chromium -> the link that dreams them again, and its checksum."""
     page.goto(f"{PAGE}?model={model}")
     page.wait_for_selector("body[data-state=ready]")
-    return page.evaluate(f"""() => new Promise(done => wish(async () => {{
+    return page.evaluate(f"""() => new Promise(done => loop.queue(async () => {{
         pause(true);
-        begin(dream, 0);
+        loop.begin(0);
         for (let n = 0; n < {FRAMES}; n++) await dream.step([1, 2, 4, 8].map(bit => Number((n * n >> 3 & bit) > 0)));
         done([linkTo(dream, '{model}'), sumToText(dream.sum)]);
     }}))""")
@@ -100,7 +99,7 @@ def link_of(page, model):
 
 def main():
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as profile:
-        browser = recorder.launch(playwright)
+        browser = launch(playwright)
         links = {model: link_of(browser.new_page(), model) for model in ("qwop", "runner")}
         chromium = browser.version
         browser.close()
@@ -119,8 +118,8 @@ def main():
                 firefox("Navigate", url="about:blank")  # another # alone would load nothing
                 firefox("Navigate", url=link)
                 firefox.wait("document.getElementById('notice').textContent.includes('dreamed again')")
-                told = firefox.ask("document.getElementById('notice').textContent")
-                assert f"Checksum {total}: the same pictures" in told, told
+                notice = firefox.ask("document.getElementById('notice').textContent")
+                assert f"Checksum {total}: the same pictures" in notice, notice
                 print(f"{model}: ready after {ready:.1f} s, it plays, and Firefox {firefox.version} dreams "
                       f"{FRAMES} frames to Chromium {chromium}'s checksum, {total}")
         finally:

@@ -187,7 +187,7 @@ def test_the_button_is_reached_and_pressed_by_keyboard(still_page):
     page.keyboard.up("q")
     page.keyboard.down("o")
     page.evaluate(let_pass, 1)
-    assert page.evaluate("runner.keys") == {"q": False, "w": False, "o": True, "p": False}  # felt at the next tick again
+    assert page.evaluate("runner.keys") == {"q": False, "w": False, "o": True, "p": False}  # at the next tick
     page.keyboard.up("o")
     page.keyboard.press("r")
     assert page.evaluate("runner.ticks") == 0
