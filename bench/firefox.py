@@ -117,9 +117,9 @@ def main():
                 assert after != before, "the picture stands still"
                 firefox("Navigate", url="about:blank")  # another # alone would load nothing
                 firefox("Navigate", url=link)
-                firefox.wait("document.getElementById('notice').textContent.includes('dreamed again')")
+                firefox.wait("document.getElementById('notice').textContent.includes('frames repeated')")
                 notice = firefox.ask("document.getElementById('notice').textContent")
-                assert f"Checksum {total}: the same pictures" in notice, notice
+                assert f"Checksum {total}: the same frames" in notice, notice
                 print(f"{model}: ready after {ready:.1f} s, it plays, and Firefox {firefox.version} dreams "
                       f"{FRAMES} frames to Chromium {chromium}'s checksum, {total}")
         finally:

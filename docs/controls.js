@@ -44,7 +44,7 @@ function showPace(rate, isLate) {
   if (isLate && rate < 0.9 * fullRate) {
     parts[1] += `: this machine is slow, the game's time runs ${(fullRate / rate).toFixed(1)} times slower`;
   }
-  if (dream.meta.readout) parts.push(`${loop.metres.toFixed(1)} m, as the dream remembers`);
+  if (dream.meta.readout) parts.push(`${loop.metres.toFixed(1)} m in the dream`);
   byId('pace').textContent = loop.paused ? 'Paused.' : parts.join(' · ');
   byId('smooth').checked = loop.smooth;
   byId('rate').textContent = rate.toFixed(1);
@@ -52,7 +52,7 @@ function showPace(rate, isLate) {
   byId('p95').textContent = p95.toFixed(1);
 }
 
-// What the loop calls.
+// What the loop reports to.
 const view = {
   notice, moment: showMoment, truth: showTruth, pace: showPace,
   drift: drift => Object.assign(byId('drift'), { value: drift, title: drift.toFixed(2) }),
@@ -64,7 +64,7 @@ const view = {
 
 function pause(paused) {
   loop.paused = paused;
-  byId('pause').textContent = paused ? 'Go on' : 'Pause';
+  byId('pause').textContent = paused ? 'Resume' : 'Pause';
   byId('pause').setAttribute('aria-pressed', String(paused));
 }
 
@@ -121,9 +121,9 @@ async function startFromPicture(file) {
     loop.setTruth(null);
     loop.setPlayer('you');
     loop.begin({ z });
-    notice('The dream goes on from your picture, as far as 16 numbers can hold it.');
+    notice('The dream continues from your picture, as well as 16 numbers can describe it.');
   } catch (error) {
-    notice(`"${file.name}" is no picture that this browser can open: try a PNG or JPEG (${error.message}).`);
+    notice(`"${file.name}" is not a picture that this browser can open: try a PNG or JPEG (${error.message}).`);
   }
 }
 

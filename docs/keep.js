@@ -7,7 +7,7 @@ const LINK_FRAMES = 6000;  // longer dreams make links that some programs cut
 
 const sumToText = sum => sum.toString(16).padStart(8, '0');
 
-// The part of a model's checksum that a link carries: another model dreams other pictures.
+// The part of a model's checksum that a link carries: another model gives another dream.
 const modelMark = meta => meta.sha256['dynamics.onnx'].slice(0, 8);
 
 // Keys of a dream as text for a link: a letter (two from five keys on) for what is held, then for how many frames.
@@ -84,19 +84,19 @@ function saveAs(blob, name) {
 function playLink({ start, log, sum, mark }) {
   loop.begin(start);
   loop.setPlayer('you', logPlayer(log, dream.meta.keys.length, () => {
-    const own = sumToText(dream.sum), same = 'the same pictures, bit for bit';
-    const result = sum === own ? same : `the link says ${sum}, so these are other pictures`;
-    notice(`${log.length} frames dreamed again. Checksum ${own}: ${result}. Your turn.`);
+    const own = sumToText(dream.sum), same = 'the same frames, bit for bit';
+    const result = sum === own ? same : `the link says ${sum}, so this is another dream`;
+    notice(`${log.length} frames repeated. Checksum ${own}: ${result}. Your turn.`);
   }));
-  notice(mark === modelMark(dream.meta) ? `A dream from a link: ${log.length} frames. Any key takes over.`
-    : 'This link was made with another version of the model: it will dream other pictures.');
+  notice(mark === modelMark(dream.meta) ? `A dream from a link: ${log.length} frames. Press any key to take over.`
+    : 'This link was made with another version of the model: it will give another dream.');
 }
 
 function copyLink(model) {
   const kept = byId('kept'), link = document.createElement('a');
   if (dream.start === null || dream.log.length > LINK_FRAMES) {
     kept.textContent = dream.start === null
-      ? 'This dream was changed by hand, or began with a picture: no link can repeat it. Restart first.'
+      ? 'This dream was changed by hand, or started from a picture: no link can repeat it. Restart first.'
       : 'This dream is too long for a link. Restart first.';
     return;
   }

@@ -79,7 +79,7 @@ async function loadScript(url) {
 
 async function openModel(name) {
   if (!/^[\w-]+$/.test(name)) {
-    throw new Error(`"${name}" is no name of a model: letters, digits, - and _ only.`);
+    throw new Error(`"${name}" is not a model name: letters, digits, - and _ only.`);
   }
   if (typeof WebAssembly !== 'object') {
     throw new Error('This browser has no WebAssembly, or it is off: allow it or try another browser.');

@@ -123,14 +123,14 @@ class Loop {
   }
 
   async lookAtDrift() {
-    const { dream } = this, isWanted = this.watchDrift || this.pullBack;
-    if (!isWanted || !dream.meta.drift_limit || dream.frame % DRIFT_EVERY) return;
+    const { dream } = this, isNeeded = this.watchDrift || this.pullBack;
+    if (!isNeeded || !dream.meta.drift_limit || dream.frame % DRIFT_EVERY) return;
     const { drift, home } = await driftOf(dream), pull = drift > 1 && this.pullBack;
     this.view.drift(drift);
     if (pull) dream.z = home;
     if (pull === this.pulled) return;
     this.pulled = pull;
-    this.view.notice(pull ? 'The dream drifts: it is pulled back to what training has seen.' : '');
+    this.view.notice(pull ? 'The dream is drifting: it is pulled back to what training has seen.' : '');
   }
 
   // ---- the past

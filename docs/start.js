@@ -38,7 +38,7 @@ function fillLists({ game, gaits, keys, ticks_per_frame: ticks }, model) {
   if (game === 'runner') byId('beside').append(new Option('the real runner, live', 'live'));
 }
 
-// Clips lie beside the model, if it has any, and are loaded when they are wanted.
+// Clips lie beside the model, if it has any; they are loaded when the panel opens.
 async function findClips(model) {
   if (!dream.meta.sha256['clips.js']) return;
   if (!byId('compare').open) await eventOf(byId('compare'), 'toggle');
@@ -98,7 +98,7 @@ async function start() {
   } catch (error) {
     notice(`This link cannot be played: ${error.message}.`);
   }
-  await explain('The dream broke off: load the page again', loop.run());
+  await explain('The dream stopped: reload the page', loop.run());
 }
 
 start().catch(error => fail(error.message));

@@ -182,7 +182,7 @@ def test_it_plays_without_a_word_in_the_console_or_a_foreign_request(open_page, 
 
 @pytest.mark.parametrize("scheme, name, message", [
     ("http", "nope", 'no dream called "nope"'), ("file", "nope", 'no dream called "nope"'),
-    ("file", "../runner", "is no name")])
+    ("file", "../runner", "is not a model name")])
 def test_the_page_says_that_there_is_no_such_model(open_page, scheme, name, message):
     page = open_page(scheme, f"?model={name}")
     page.wait_for_timeout(300)  # nothing that still loads may write over it
@@ -487,13 +487,13 @@ def test_it_stops_goes_back_and_goes_on_differently(page):
     assert page.evaluate("dream.frame") == frame
     page.get_by_role("button", name="One frame back").click()
     page.wait_for_function(f"dream.frame === {frame - 1}")
-    page.get_by_role("button", name="One frame on").click()
+    page.get_by_role("button", name="One frame forward").click()
     page.wait_for_function(f"dream.frame === {frame}")
     assert page.evaluate("[...dream.z]") == z
     set_range(page, "#past", 5)
     page.wait_for_function("dream.frame === 5")
     page.keyboard.up("w")
-    page.get_by_role("button", name="Go on").click()
+    page.get_by_role("button", name="Resume").click()
     page.wait_for_function(f"dream.frame === {frame}")
     page.get_by_role("button", name="Pause").click()
     other, log = page.evaluate("[[...dream.z], dream.log]")
@@ -521,18 +521,18 @@ def test_it_goes_on_from_a_picture_of_ones_own(page):
     page.evaluate(WATCH)
     page.evaluate("pause(true)")
     page.locator("#file").set_input_files({"name": "mine.png", "mimeType": "image/png", "buffer": png.getvalue()})
-    page.wait_for_selector("#notice:has-text('goes on from your picture')")
+    page.wait_for_selector("#notice:has-text('continues from your picture')")
     expected = onnxruntime.InferenceSession(MODEL / "encoder.onnx").run(None, {"frames": frame[None]})[0][0]
     np.testing.assert_allclose(page.evaluate("[...dream.z]"), expected, atol=1e-3, rtol=1e-3)
     page.locator("#file").set_input_files({"name": "my.txt", "mimeType": "text/plain", "buffer": b"no picture"})
-    page.wait_for_selector("#notice:has-text('\"my.txt\" is no picture')")
+    page.wait_for_selector("#notice:has-text('\"my.txt\" is not a picture')")
     frames_before = page.evaluate("dream.frame")
     page.evaluate("""async url => {
       const data = new DataTransfer();
       data.items.add(new File([await (await fetch(url)).blob()], 'dropped.png', { type: 'image/png' }));
       document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true }));
     }""", "data:image/png;base64," + base64.b64encode(png.getvalue()).decode())
-    page.wait_for_selector("#notice:has-text('goes on from your picture')")
+    page.wait_for_selector("#notice:has-text('continues from your picture')")
     assert page.evaluate("dream.frame") <= frames_before
 
 
@@ -626,7 +626,7 @@ def test_a_recorded_clip_plays_with_its_keys_until_a_person_takes_over(page):
     page.get_by_label("Beside the dream").select_option(label="recorded: gait keys")
     page.wait_for_selector("#truth-stage:visible")
     for _ in range(5):
-        page.get_by_role("button", name="One frame on").click()
+        page.get_by_role("button", name="One frame forward").click()
     page.wait_for_function("loop.truth.frame === 5")
     shown, log = page.evaluate("[[...loop.truth.rgba], dream.log]")
     assert np.abs(np.reshape(shown, (96, 96, 4))[..., :3] - frame).mean() < 3  # WebP
@@ -656,12 +656,12 @@ def test_a_link_dreams_the_same_again(page, open_page, addresses):
     assert link.startswith(addresses["file"]) and f"sum={total}" in link
     assert page.locator("#sum").text_content() == total
     again = open_page("file", link.removeprefix(addresses["file"]))
-    again.wait_for_selector(f"#notice:has-text('{frame} frames dreamed again. Checksum {total}: the same pictures')")
+    again.wait_for_selector(f"#notice:has-text('{frame} frames repeated. Checksum {total}: the same frames')")
     again.keyboard.press("r")
     again.wait_for_function("dream.frame < 5")
     link = link.replace(total, "01234567")
     again.evaluate("link => { location.href = link; }", link)  # another # alone: the page loads again
-    again.wait_for_selector("#notice:has-text('so these are other pictures')")
+    again.wait_for_selector("#notice:has-text('so this is another dream')")
     again.evaluate("location.hash = 'start=0&keys=a5z9&sum=0&dream=0'")
     again.wait_for_selector("#notice:has-text('cannot be played')")
     assert state(again) == "ready" and again.troubles == []

@@ -1,5 +1,5 @@
 // The sprinter: a ragdoll of 12 bodies and 11 joints driven by Q W O P, in the physics engine planck. No page, no clock:
-// new Runner(), then tick() after tick(), and draw() where a picture is wanted. The same keys give the same run.
+// new Runner(), then tick() after tick(), and drawRunner() to paint it. The same keys give the same run.
 //
 // Masses, limits, motors, the key law and the rules are those measured on Bennett Foddy's QWOP; the drawing is our own.
 // Units: u of length (10 u = 1 metre, 20 px = 1 u on 640 x 400), radians, one tick = 1/30 s on the clock = 0.04 s of
@@ -212,7 +212,7 @@ function drawRunner(context, runner) {
     context.fillStyle = COLOURS[colour];
     context.fillRect(x, y, w, h);
   };
-  // Everything behind the runner that repeats does so every 20 u, so that the picture tells the place within 2 m.
+  // Everything behind the runner that repeats does so every 20 u, so that a frame shows the place within 2 m.
   const every = (step, draw) => {
     for (let x = Math.floor(left / step) * step; x < right + step; x += step) draw(x);
   };
