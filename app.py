@@ -1,13 +1,13 @@
-"""Play the dream, and look into it: a Gradio app on ONNX graphs, without torch.
+"""Play the dream from Python: a Gradio app on ONNX graphs, without torch.
 
-Reads   docs/model/* or --model: folders of export.py; held_out/<game>: recorded clips; --data: what training left
-        app.js (what the playing page does), docs/ (the page that needs no server, offered at /plain/)
+Reads   docs/model/*, --model: folders of export.py; held_out/<game>: recorded clips; --data: logs of training
+        docs/keys.js and ui/app.js: the script of the tab "Play"; docs/: the plain page, served at /plain/
 
     python app.py                        # http://127.0.0.1:7860 after 3 seconds
     python app.py --model data/runner/model --port 7861 --no-browser
 
-Play goes by calls of app.js to Visitors.start and .step, three of them on their way at once; everything else is
-ordinary Gradio, in panels.py, an API for scripts among it.
+ui/app.js calls Visitors.start and .step, up to three calls at once. The other tabs and the API for scripts are in
+ui/panels.py.
 
 Shapes: K keys, Z latent features; one player, so N is 1 everywhere
 """
@@ -19,6 +19,7 @@ import argparse
 import base64
 import io
 import secrets
+import socket
 import threading
 import time
 from pathlib import Path
@@ -30,108 +31,105 @@ from PIL import Image
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from ui import panels
 from dream import Model
+from ui import panels
 
 HERE = Path(__file__).parent
-IDLE_S = 4      # a visitor who has not asked for a frame for so long has left (looked at once a second)
-CALLS = 4       # of one visitor at the same time: the page keeps three on their way, and one restart
-PICTURES = 12   # of one frame at most: the last is the frame itself, the others lie between it and the one before
+IDLE_S = 4      # a visitor who has not called for so long has left
+MAX_CALLS = 4   # of one visitor at the same time: the page has three steps in flight, and one restart
+MAX_IMAGES = 12 # for one step: the last is the frame itself, the others lie between it and the frame before
 JUMP = 8        # a step of so many dz_std is a cut (a new life): nothing lies between its two frames
 UNKNOWN = {"error": "unknown visitor: start again"}
 
 
-class Dream:
-    """One running dream: its state, and what follows from keys. `steps` counts since its start."""
+class Visitor:
+    """One player: the model, the state of the dream, and how many steps and answers there have been."""
 
-    def __init__(self, model, state):
-        self.model, self.steps, self.state = model, 0, state
+    def __init__(self):
+        self.model, self.state, self.steps, self.answers = None, None, 0, 0
+        self.seen = time.monotonic()
+        self.lock, self.calls = threading.Lock(), threading.BoundedSemaphore(MAX_CALLS)
 
-    def paint(self):
-        """-> [the picture of where the dream is], uint8 (96, 96, 3)."""
-        return self.model.decode(self.state[0])
+    def restart(self, model, state):
+        """Begin a dream at a start state -> [its first frame] uint8 (1, 96, 96, 3)."""
+        self.model, self.state, self.steps = model, state, 0
+        return model.decode(state[0])
 
-    def step(self, keys, count=1):
-        """keys (K) of 0 and 1, held for one frame -> `count` pictures uint8 (count, 96, 96, 3) on the way to it."""
+    def step(self, keys, count):
+        """Hold keys (K) for one frame -> images on the way to it, the frame last: uint8 (count, 96, 96, 3)."""
         before = self.state[0]
         self.state = self.model.step(before, [keys], *self.state[1:])
         self.steps += 1
-        way = self.state[0] - before
-        if np.abs(way / self.model.meta["dz_std"]).max() > JUMP:
-            return self.paint()
-        return self.model.decode(before + way * np.linspace(0, 1, count + 1, dtype=np.float32)[1:, None])
+        dz = self.state[0] - before
+        if np.abs(dz / self.model.meta["dz_std"]).max() > JUMP:
+            return self.model.decode(self.state[0])
+        return self.model.decode(before + dz * np.linspace(0, 1, count + 1, dtype=np.float32)[1:, None])
 
-
-class Visitor:
-    """Who plays: a dream, and the number of the last answer, which no restart turns back."""
-
-    def __init__(self):
-        self.dream, self.frame, self.seen = None, 0, time.monotonic()
-        self.lock, self.calls = threading.Lock(), threading.BoundedSemaphore(CALLS)
+    def answer(self, work):
+        """Do one call's work, after earlier ones -> numbered images: answers may arrive out of order."""
+        if not self.calls.acquire(blocking=False):
+            return {"error": f"more than {MAX_CALLS} calls at the same time"}
+        try:
+            with self.lock:
+                self.seen, self.answers = time.monotonic(), self.answers + 1
+                images = [data_url(frame) for frame in work()]
+                return {"number": self.answers, "step": self.steps, "images": images}
+        finally:
+            self.calls.release()
 
 
 class Visitors:
-    """Everyone who plays now, by a secret name that the server made. Who leaves is forgotten in 5 seconds.
+    """All players, by a secret name that the server makes. A player who leaves is forgotten within 5 seconds.
 
-    start() and step() are what the page calls: one dict in, one dict out, pictures or {"error": one line}.
+    The page calls start, step and stay: a dict in, a dict out, with images or {"error": one line}.
     """
 
     def __init__(self, models, places):
-        self.models, self.places, self.playing, self.door = models, places, {}, threading.Lock()
+        self.models, self.places, self.playing, self.lock = models, places, {}, threading.Lock()
         threading.Thread(target=self.sweep, daemon=True).start()
 
     def sweep(self):
+        """Forget those who have left, once a second."""
         while True:
             time.sleep(1)
-            with self.door:
+            with self.lock:
                 for name, visitor in list(self.playing.items()):
                     if time.monotonic() - visitor.seen > IDLE_S:
                         del self.playing[name]
 
     def start(self, call):
-        """{model, start: a number, or 16 of them that are z, visitor: none at first} -> the first picture, and the
-        visitor's name."""
+        """{model, start: number of a start state, visitor: none at first} -> first frame, visitor."""
         call = call if isinstance(call, dict) else {}
-        name, start, model = str(call.get("visitor")), call.get("start"), self.models.get(str(call.get("model")))
+        model, start = self.models.get(str(call.get("model"))), call.get("start")
+        name = str(call.get("visitor"))
         if model is None:
             return {"error": f"model must be one of: {', '.join(self.models)}"}
-        try:
-            if isinstance(start, int) and start not in range(len(model.starts)):
-                raise ValueError
-            state = model.starts[start] if isinstance(start, int) else model.state(start)
-        except (ValueError, TypeError):
-            return {"error": f"start must be a number from 0 to {len(model.starts) - 1}, or "
-                             f"{model.features} numbers that are z"}
-        with self.door:
+        if not isinstance(start, int) or not 0 <= start < len(model.starts):
+            return {"error": f"start must be a number from 0 to {len(model.starts) - 1}"}
+        with self.lock:
             if name not in self.playing:
                 if len(self.playing) >= self.places:
                     return {"error": f"all places are taken ({self.places}): waiting for one"}
                 name = secrets.token_urlsafe(16)
                 self.playing[name] = Visitor()
             visitor = self.playing[name]
-
-        def begin():
-            visitor.dream = Dream(model, state)
-            return visitor.dream.paint()
-
-        return {"visitor": name, **self.turn(visitor, begin)}
+        return {"visitor": name, **visitor.answer(lambda: visitor.restart(model, model.starts[start]))}
 
     def step(self, call):
-        """{visitor, keys: K times 0 or 1, pictures: 1 to PICTURES} -> pictures on the way to the next frame of this
-        visitor's dream, the last of them the frame itself."""
+        """{visitor, keys: K times 0 or 1, images: 1 to MAX_IMAGES} -> images on the way to the next frame, which
+        is the last of them."""
         visitor = self.find(call)
-        if visitor is None or visitor.dream is None:
+        if visitor is None or visitor.model is None:
             return UNKNOWN
-        keys, count = call.get("keys"), call.get("pictures", 1)
-        wanted = len(visitor.dream.model.meta["keys"])
-        if not isinstance(keys, list) or len(keys) != wanted or any(key not in (0, 1) for key in keys):
-            return {"error": f"keys must be {wanted} numbers, each 0 or 1"}
-        if not isinstance(count, int) or not 1 <= count <= PICTURES:
-            return {"error": f"pictures must be a number from 1 to {PICTURES}"}
-        return self.turn(visitor, lambda: visitor.dream.step(keys, count))
+        keys, images, expected = call.get("keys"), call.get("images", 1), len(visitor.model.meta["keys"])
+        if not isinstance(keys, list) or len(keys) != expected or any(key not in (0, 1) for key in keys):
+            return {"error": f"keys must be {expected} numbers, each 0 or 1"}
+        if not isinstance(images, int) or not 1 <= images <= MAX_IMAGES:
+            return {"error": f"images must be a number from 1 to {MAX_IMAGES}"}
+        return visitor.answer(lambda: visitor.step(keys, images))
 
     def stay(self, call):
-        """{visitor}: who pauses is still there."""
+        """{visitor}: keeps the place of a visitor who pauses."""
         visitor = self.find(call)
         if visitor is None:
             return UNKNOWN
@@ -139,35 +137,23 @@ class Visitors:
         return {"visitor": call["visitor"]}
 
     def find(self, call):
-        """Who calls, or None."""
+        """The visitor who calls, or None."""
         return self.playing.get(str(call.get("visitor"))) if isinstance(call, dict) else None
 
-    @staticmethod
-    def turn(visitor, move):
-        """Let one visitor move, one call after the other -> the numbered pictures."""
-        if not visitor.calls.acquire(blocking=False):
-            return {"error": f"more than {CALLS} calls at the same time"}
-        try:
-            with visitor.lock:
-                visitor.seen, visitor.frame = time.monotonic(), visitor.frame + 1
-                pictures = [data_url(picture) for picture in move()]
-                return {"frame": visitor.frame, "step": visitor.dream.steps, "pictures": pictures}
-        finally:
-            visitor.calls.release()
 
-
-def data_url(picture):
-    """A picture uint8 (96, 96, 3) as JPEG in a data URL: 0.1 ms and 5 kB, where a PNG would be 1.3 ms and 16 kB. What
-    it loses (39 dB are left) is a tenth of what the autoencoder has lost."""
+def data_url(frame):
+    """A frame as JPEG in a data URL: 0.1 ms and 5 kB, where a PNG takes 1.3 ms and 16 kB. JPEG's error (39 dB) is
+    a tenth of the autoencoder's."""
     file = io.BytesIO()
-    Image.fromarray(picture).save(file, "JPEG", quality=92, subsampling=0)
+    Image.fromarray(frame).save(file, "JPEG", quality=92, subsampling=0)
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 HTML = """
 <h1>A game, hallucinated</h1>
-<p>No game runs here: every picture is dreamed by a small neural network from the one before and the keys that
-you hold. <a href="plain/" target="_blank" rel="noopener">Play it in the browser alone</a></p>
+<p>No game runs here: a small neural network dreams every frame from the one before and the keys you hold.
+<span class="plain">It also runs <a href="plain/" target="_blank" rel="noopener">in the browser alone</a>. There
+you can drag the 16 numbers behind a frame, start from a screenshot, and share a dream.</span></p>
 <canvas width="96" height="96" role="img" aria-label="The dreamed game"></canvas>
 <div class="keys" role="group" aria-label="Keys of the game: hold them"></div>
 <div class="row"><button class="restart" type="button">Restart <kbd>R</kbd></button>
@@ -176,7 +162,7 @@ you hold. <a href="plain/" target="_blank" rel="noopener">Play it in the browser
 <select class="model" aria-label="Dream"></select>
 <select class="start" aria-label="Start state"></select>
 <select class="speed" aria-label="Speed"></select></div>
-<div class="row tell"><output>loading</output><span class="pace"></span></div>
+<div class="row status"><output>loading</output><span class="pace"></span></div>
 """
 CSS = """
 max-width: 640px; margin: 0 auto; font: 16px/1.5 system-ui, sans-serif; color: var(--body-text-color);
@@ -184,8 +170,8 @@ h1 { font-size: clamp(1.4rem, 5vw, 2rem); font-weight: 700; line-height: 1.2; le
 h1::first-letter { text-transform: uppercase; }
 p { margin: 6px 0 16px; }
 a { text-decoration: underline; text-underline-offset: 3px; }
-canvas { --shape: 1.6; /* width / height, if the model does not say */ display: block; margin: 0 auto;
-  width: min(100%, 52vh * var(--shape)); aspect-ratio: var(--shape); border-radius: 10px; background: #16181d; }
+canvas { --shape: 1.6; /* width / height */ display: block; margin: 0 auto; background: #16181d;
+  width: min(100%, 52vh * var(--shape)); aspect-ratio: var(--shape); border-radius: 10px; }
 .keys { display: flex; flex-wrap: wrap; gap: 10px; margin: 14px 0; }
 button, select { color: inherit; background: var(--background-fill-secondary); cursor: pointer;
   padding: 8px 12px; border: 1px solid var(--border-color-primary); border-radius: 10px; }
@@ -195,16 +181,15 @@ button, select { color: inherit; background: var(--background-fill-secondary); c
 select { appearance: auto; }
 button[aria-pressed="true"] { background: #c2410c; border-color: #c2410c; color: #fff; }
 .row { display: flex; flex-wrap: wrap; gap: 10px; align-items: center; }
-.tell { margin-top: 10px; font-size: 0.85rem; font-variant-numeric: tabular-nums; }
+.status { margin-top: 10px; font-size: 0.85rem; font-variant-numeric: tabular-nums; }
 kbd { font: inherit; font-size: 0.8em; padding: 0 5px; border: 1px solid; border-radius: 5px; }
 [hidden] { display: none; }
 """
-AROUND = ".main.app { padding: clamp(8px, 2vh, 24px) 4px !important; }"  # Gradio takes too much of a phone
+AROUND = ".main.app { padding: clamp(8px, 2vh, 24px) 4px !important; }"  # Gradio's own takes too much of a phone
 
 
 def make_page(models, visitors, plain, data_folder):
-    """All tabs. What app.js has to know of the models are the props of one gr.HTML. plain: {name of a model: address
-    of the page that needs no server}."""
+    """All tabs. plain: {name of a model: address of its plain page}."""
 
     def start(call):
         return visitors.start(call)
@@ -215,53 +200,69 @@ def make_page(models, visitors, plain, data_folder):
     def stay(call):
         return visitors.stay(call)
 
-    known = [{"name": name, "game": model.meta["game"], "keys": model.meta["keys"], "shape": model.meta.get("shape"),
-              "frame_ms": model.meta["frame_ms"], "starts": len(model.starts), "plain": plain.get(name)}
-             for name, model in models.items()]
+    script = "".join((HERE / path).read_text("utf-8") for path in ("docs/keys.js", "ui/app.js"))
+    props = []
+    for name, model in models.items():
+        meta = {field: model.meta.get(field) for field in ("game", "keys", "shape", "frame_ms")}
+        props.append({"name": name, "starts": len(model.starts), "plain": plain.get(name), **meta})
     with gr.Blocks(title="A game, hallucinated", analytics_enabled=False, delete_cache=(600, 3600)) as page:
         with gr.Tab("Play"):
-            gr.HTML(html_template=HTML, css_template=CSS, js_on_load=(HERE / "ui" / "app.js").read_text("utf-8"),
-                    apply_default_css=False, server_functions=[start, step, stay], models=known,
-                    most_pictures=PICTURES)
-        panels.truth(models)
-        panels.inside(models)
+            gr.HTML(html_template=HTML, css_template=CSS, js_on_load=script, apply_default_css=False,
+                    server_functions=[start, step, stay], models=props, max_images=MAX_IMAGES)
+        panels.comparison(models)
         panels.training(data_folder)
         panels.api(models)
     return page
 
 
+def check_port(host, port):
+    """End the program with one line if the app cannot listen there."""
+    if not 0 < port < 65536:
+        raise SystemExit(f"--port is {port}: it must be from 1 to 65535")
+    try:
+        family, *_, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
+        socket.create_server(address, family=family).close()
+    except OSError as error:
+        raise SystemExit(f"cannot listen on {host} port {port} ({error.strerror}): "
+                         f"try  python app.py --port {port % 65535 + 1}") from None
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", type=Path, help="folder of export.py; the shipped ones are offered beside it")
-    parser.add_argument("--data", type=Path, default="data", help="folder of all recordings: shows what training left")
+    parser.add_argument("--model", type=Path, help="a folder of export.py, to play beside the shipped ones")
+    parser.add_argument("--data", type=Path, default="data", help="what training left, for its tab")
     parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
     parser.add_argument("--port", type=int, default=os.environ.get("GRADIO_SERVER_PORT", "7860"))
     parser.add_argument("--visitors", type=int, default=16, help="people who can play at the same time")
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser window")
     args = parser.parse_args()
     onnxruntime.disable_telemetry_events()
-    folders = {path.parent.name: path.parent for path in sorted(HERE.glob("docs/model/*/meta.json"), reverse=True)}
+
+    # The models: the chosen one first
+    shipped = sorted(HERE.glob("docs/model/*/meta.json"), reverse=True)
+    folders = {path.parent.name: path.parent for path in shipped}
     if args.model:
-        shipped = args.model.resolve() == folders.get(args.model.name)
-        folders = {args.model.name if shipped else str(args.model): args.model, **folders}
+        is_shipped = args.model.resolve() == folders.get(args.model.name)
+        folders = {args.model.name if is_shipped else str(args.model): args.model, **folders}
     if not folders:
-        raise SystemExit("no model in docs/model: name one with --model, or make one with  make pipeline")
-    models = {name: Model(folder, threads=1) for name, folder in folders.items()}  # cores belong to other visitors, too
-    plain = {name: f"plain/?model=played{n}" for n, (name, folder) in enumerate(folders.items())
-             if (folder / "model.js").exists() and (HERE / "docs/index.html").exists()}
-    routes = [Mount(f"/plain/model/played{n}", StaticFiles(directory=folder)) for n, folder in
-              enumerate(folders.values())]
+        raise SystemExit("no model in docs/model: choose one with --model, or make one with  make pipeline")
+    models = {name: Model(folder, threads=1) for name, folder in folders.items()}  # visitors share the cores
+    check_port(args.host, args.port)
+
+    # The plain page, with the same models
+    plain, routes = {}, []
+    for n, (name, folder) in enumerate(folders.items()):
+        routes.append(Mount(f"/plain/model/played{n}", StaticFiles(directory=folder)))
+        if (folder / "model.js").exists() and (HERE / "docs/index.html").exists():
+            plain[name] = f"plain/?model=played{n}"
     routes.append(Mount("/plain", StaticFiles(directory=HERE / "docs", html=True, check_dir=False)))
+
     page = make_page(models, Visitors(models, args.visitors), plain, args.data)
-    try:
-        page.queue(default_concurrency_limit=2, max_size=64)
-        page.launch(server_name=args.host, server_port=args.port, quiet=True, ssr_mode=False, footer_links=["api"],
-                    css=AROUND, prevent_thread_lock=True, show_error=True, max_file_size=f"{panels.UPLOAD_MB}mb",
-                    app_kwargs={"routes": routes},
-                    inbrowser=not args.no_browser and "SPACE_ID" not in os.environ)
-    except (OSError, OverflowError):
-        raise SystemExit(f"cannot listen on {args.host} port {args.port}, it is in use or not allowed: "
-                         f"try  python app.py --port {args.port + 1}") from None
+    page.queue(default_concurrency_limit=2, max_size=64)
+    on_space = "SPACE_ID" in os.environ
+    page.launch(server_name=args.host, server_port=args.port, inbrowser=not args.no_browser and not on_space,
+                prevent_thread_lock=True, show_error=True, max_file_size=f"{panels.UPLOAD_MB}mb", css=AROUND,
+                quiet=True, ssr_mode=False, footer_links=["api"], app_kwargs={"routes": routes})
     print(f"playing {', '.join(models)} at {page.local_url} (Ctrl-C ends)", flush=True)
     page.block_thread()
 
