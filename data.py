@@ -188,7 +188,8 @@ def load_frames(frames_folder, memory):
             if np.prod(shape) < memory:
                 frames = np.empty(shape, np.uint8)
             else:
-                frames = np.memmap(tempfile.TemporaryFile(dir=frames_folder), np.uint8, "w+", shape=shape)
+                file = tempfile.TemporaryFile(dir=frames_folder)  # noqa: SIM115 (it lives as long as the array)
+                frames = np.memmap(file, np.uint8, "w+", shape=shape)
         if episode["frames"].shape != frames.shape[1:]:
             raise SystemExit(f"{episode_path(frames_folder, number)} has {len(episode['frames'])} frames, the first "
                              f"episode {frames.shape[1]}: record them in different folders (--data)")

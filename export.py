@@ -12,7 +12,7 @@ Writes  <out>/encoder.onnx    frames uint8 (N, 96, 96, 3) -> z (N, Z)
                               rest; where they are known: url of the game, shape [width, height] of its
                               canvas, gaits, and a readout of metres and falls from the state
 
-    python export.py --game runner          # {TIME_EXPORT}
+    python export.py --game runner
 
 Every graph is run by onnxruntime and compared with PyTorch first; if they differ, nothing is replaced.
 

@@ -4,7 +4,7 @@ Reads   data/<game>/frames
 Writes  data/<game>/ae.pt (the best epoch so far), ae_resume.pt, ae_log.jsonl, ae_curves.png,
         ae_frames.png (true and reconstructed frames)
 
-    python train_ae.py --game runner        # {TIME_AE}
+    python train_ae.py --game runner
     python train_ae.py --original           # the original's recipe
 
 The same command resumes.
@@ -40,7 +40,7 @@ def parse():
     parser.add_argument("--data", default="data", help="folder of all recordings")
     parser.add_argument("--device", help="cpu, cuda or mps; the best there is by default")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--init-from", type=Path, help="fine-tune this ae.pt, and keep its z as far as a linear map can")
+    parser.add_argument("--init-from", type=Path, help="fine-tune this ae.pt; its z is kept as far as possible")
     parser.add_argument("--decoder-alone", action="store_true",
                         help="with --init-from: leave its encoder as it is, and with it z, latents and dynamics")
     group = parser.add_argument_group("optimisation")
@@ -48,11 +48,11 @@ def parse():
     group.add_argument("--batch", type=int, default=64, help="frames a step")
     group.add_argument("--clip-len", type=int, default=1, help="frames in a row in a batch; a divisor of --batch")
     group.add_argument("--lr", type=float, default=2e-3, help="highest learning rate of AdamW")
-    group.add_argument("--muon", type=float, default=0.04, help="highest learning rate of Muon, for weights that are "
+    group.add_argument("--muon", type=float, default=0.02, help="highest learning rate of Muon, for weights that are "
                                                                 "matrices; 0: AdamW for all")
     group.add_argument("--weight-decay", type=float, default=0.3)
     group = parser.add_argument_group("losses and regularisation")
-    group.add_argument("--pose", type=float, default=0, help="weight of a pose head that reads the recorded pose from z")
+    group.add_argument("--pose", type=float, default=0, help="weight of a pose head that reads the pose from z")
     group.add_argument("--edge", type=float, default=0, help="weight of the edge loss, after a quarter of the epochs")
     group.add_argument("--interpretability", type=float, default=0, help="weight of that loss, as late")
     group.add_argument("--dropout", type=float, default=0, help="in the narrow layers")

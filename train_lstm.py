@@ -4,7 +4,7 @@ Reads   data/<game>/latents, data/<game>/ae.pt (to paint what is dreamed)
 Writes  data/<game>/lstm.pt (the best epoch so far), lstm_resume.pt, lstm_log.jsonl, lstm_curves.png,
         lstm_dream.png (true frames over dreamed ones)
 
-    python train_lstm.py --game runner        # {TIME_LSTM}
+    python train_lstm.py --game runner
     python train_lstm.py --original           # the original's recipe
 
 Teacher forcing first: every z is predicted from true ones. In the last --rollout-epochs the model also learns

@@ -1,22 +1,16 @@
 """How smoothly app.py plays, with the shipped models, in headless Chromium on this machine.
 
-    python tests/benchmark_app.py               # about 2 minutes
-    python tests/benchmark_app.py --minutes 30  # and its memory, with one who plays, another each minute
+    python bench/app.py               # about 2 minutes
+    python bench/app.py --minutes 30  # and its memory, with one who plays, another each minute
 
-Prints   seconds until it can be played, pictures/s and dreamed frames/s for one visitor and for four at once,
+Prints   seconds until it can be played, images/s and dreamed frames/s for one visitor and for four at once,
          milliseconds from a key to the first picture that it has changed
 """
 import argparse
-import json
 import os
 import random
-import re
-import socket
-import subprocess
 import sys
 import time
-import urllib.request
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -24,16 +18,19 @@ from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
-from capture import browser as recorder  # noqa: E402
+sys.path.insert(0, str(ROOT / "tests"))
+from helpers import Server, running  # noqa: E402
+
+from capture.browser import launch  # noqa: E402
 
 COUNT = """() => {
     const canvas = document.querySelector("canvas");
-    window.pictures = window.frames_ = 0;
+    window.images = window.frames_ = 0;
     let last = null;
     new MutationObserver(() => {
-        window.pictures++;
-        if (canvas.dataset.frame !== last) { last = canvas.dataset.frame; window.frames_++; }
-    }).observe(canvas, { attributeFilter: ["data-picture", "data-frame"] });
+        window.images++;
+        if (canvas.dataset.step !== last) { last = canvas.dataset.step; window.frames_++; }
+    }).observe(canvas, { attributeFilter: ["data-image", "data-step"] });
 }"""
 WATCH = """() => {
     const canvas = document.querySelector("canvas");
@@ -49,43 +46,6 @@ WATCH = """() => {
 }"""
 
 
-class Server:
-    """The running app: its address, and how its server functions are called without a page."""
-
-    def __init__(self, url):
-        self.url = url
-        with urllib.request.urlopen(f"{url}config") as answer:
-            self.component = next(c["id"] for c in json.load(answer)["components"] if c["type"] == "html")
-
-    def call(self, function, data):
-        body = {"data": data, "component_id": self.component, "fn_name": function, "session_hash": "test"}
-        request = urllib.request.Request(f"{self.url}gradio_api/component_server/", json.dumps(body).encode(),
-                                         {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return json.load(answer)
-
-    def start(self, start=0, model="runner"):
-        return self.call("start", {"start": start, "model": model})
-
-
-@contextmanager
-def running(*args):
-    """The app in a process of its own, on a free port -> (process, address, seconds until it said so)."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        args = *args, "--port", free.getsockname()[1]
-    began = time.monotonic()
-    process = subprocess.Popen([sys.executable, ROOT / "app.py", "--no-browser", *map(str, args)],
-                               stdout=subprocess.PIPE, text=True)
-    try:
-        line = process.stdout.readline()
-        assert "playing" in line, line
-        yield process, re.search(r"http://\S+", line)[0], time.monotonic() - began
-    finally:
-        process.kill()
-        process.wait()
-
-
 def open_page(browser, url):
     page = browser.new_page()
     page.goto(url)
@@ -95,8 +55,8 @@ def open_page(browser, url):
 
 
 def rates(pages, seconds):
-    """-> [(pictures/s, frames/s)] of pages that play at the same time."""
-    counts = "[window.pictures, window.frames_, performance.now()]"
+    """-> [(images/s, frames/s)] of pages that play at the same time."""
+    counts = "[window.images, window.frames_, performance.now()]"
     before = [page.evaluate(counts) for page in pages]
     time.sleep(seconds)
     after = [page.evaluate(counts) for page in pages]
@@ -130,12 +90,12 @@ def main():
     args = parser.parse_args()
     with running() as (process, url, seconds), sync_playwright() as playwright:
         print(f"ready after {seconds:.1f} s", flush=True)
-        browser = recorder.launch(playwright)
+        browser = launch(playwright)
         first = open_page(browser, url)
         first.wait_for_timeout(2000)
         for count in (1, 4):
             pages = [first, *(open_page(browser, url) for _ in range(count - 1))]
-            print(f"{count} at once, pictures/s and frames/s each: "
+            print(f"{count} at once, images/s and frames/s each: "
                   + ", ".join(f"{a:.1f} and {b:.1f}" for a, b in rates(pages, 10)), flush=True)
             for page in pages[1:]:
                 page.close()

@@ -1,9 +1,13 @@
 """What several tests share: running the project's scripts, and what a run leaves behind."""
+import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -68,3 +72,40 @@ def processes_of(pid):
     while more := {other for other, parent in parents.items() if parent in family} - family:
         family |= more
     return {other: commands[other] for other in family & set(commands)}
+
+
+class Server:
+    """The running app: its address, and how its server functions are called without a page."""
+
+    def __init__(self, url):
+        self.url = url
+        with urllib.request.urlopen(f"{url}config") as answer:
+            self.component = next(c["id"] for c in json.load(answer)["components"] if c["type"] == "html")
+
+    def call(self, function, data):
+        body = {"data": data, "component_id": self.component, "fn_name": function, "session_hash": "test"}
+        request = urllib.request.Request(f"{self.url}gradio_api/component_server/", json.dumps(body).encode(),
+                                         {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+    def start(self, start=0, model="runner"):
+        return self.call("start", {"start": start, "model": model})
+
+
+@contextmanager
+def running(*args):
+    """The app in a process of its own, on a free port -> (process, address, seconds until it was ready)."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        args = *args, "--port", free.getsockname()[1]
+    start_time = time.monotonic()
+    process = subprocess.Popen([sys.executable, ROOT / "app.py", "--no-browser", *map(str, args)],
+                               stdout=subprocess.PIPE, text=True)
+    try:
+        line = process.stdout.readline()
+        assert "playing" in line, line
+        yield process, re.search(r"http://\S+", line)[0], time.monotonic() - start_time
+    finally:
+        process.kill()
+        process.wait()

@@ -13,10 +13,9 @@ from functools import partial
 
 import numpy as np
 import pytest
-from benchmark_app import Server, latencies, open_page, rates, running
-from helpers import ROOT, run
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from helpers import ROOT, Server, run, running
 from PIL import Image
 
 import dream
@@ -30,8 +29,8 @@ def last_picture(server, keys, steps=10):
     visitor = server.start()["visitor"]
     for _ in range(steps):
         answer = server.call("step", {"visitor": visitor, "keys": keys})
-    assert answer["step"] == steps and len(answer["pictures"]) == 1, answer
-    return answer["pictures"][0]
+    assert answer["step"] == steps and len(answer["images"]) == 1, answer
+    return answer["images"][0]
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +65,7 @@ def page(server, browser):
         new MutationObserver(() => {
             if (canvas.dataset.step === "0") { window.lives++; window.seen = {}; }
             window.seen[canvas.dataset.step] ??= canvas.toDataURL();
-        }).observe(canvas, { attributeFilter: ["data-step", "data-picture"] });
+        }).observe(canvas, { attributeFilter: ["data-step", "data-image"] });
     }""")
     yield page
     page.close()
@@ -83,33 +82,15 @@ def test_torch_is_not_needed():
     assert result.stdout.strip() == "[]", result.stderr
 
 
-def test_page_plays_at_the_pace_of_the_game(page):
+def test_page_plays_and_links_to_the_plain_page(page):
     page.wait_for_function("document.querySelector('output').textContent === 'playing'")
-    before = int(page.locator("canvas").get_attribute("data-frame"))
-    page.wait_for_timeout(2000)
-    frames = int(page.locator("canvas").get_attribute("data-frame")) - before
-    assert 10 <= frames <= 21  # 20 when the machine is quiet
+    page.wait_for_function("window.seen[12]")
     link = page.locator("a", has_text="browser alone")
     assert link.get_attribute("href") == "plain/?model=played0"
     with page.expect_popup() as opened:
         link.click()
     opened.value.wait_for_selector("body[data-state=ready]", timeout=30_000)
     opened.value.close()
-
-
-def test_four_visitors_play_smoothly(server, browser):
-    pages = [open_page(browser, server.url) for _ in range(4)]
-    pages[0].wait_for_timeout(2000)
-    together = rates(pages, 4)
-    for page in pages[1:]:
-        page.close()
-    pages[0].wait_for_timeout(1000)
-    (alone, frames), = rates(pages[:1], 4)
-    ms = latencies(pages[0], 12)
-    pages[0].close()
-    print(f"pictures/s: alone {alone:.1f}, four at once {together}; key to picture {ms.round()} ms")
-    # quiet: 29, 28 and 55 ms
-    assert alone > 15 and frames > 8 and np.median(ms) < 120 and all(pictures > 8 for pictures, _ in together)
 
 
 def test_pause_step_and_speed(page):
@@ -129,8 +110,8 @@ def test_pause_step_and_speed(page):
     page.wait_for_timeout(500)
     before = step()
     page.wait_for_timeout(2000)
-    assert 2 <= step() - before <= 7  # 2.5 a second, where it were 10
-    page.get_by_role("tab", name="Look inside").click()  # away: nothing is dreamed
+    assert 1 <= step() - before <= 10  # 5 at a quarter of the pace; 20 at the full one
+    page.get_by_role("tab", name="Your training").click()  # away: nothing is dreamed
     page.wait_for_timeout(1000)
     before = step()
     page.wait_for_timeout(1500)
@@ -206,30 +187,30 @@ def test_visitors_do_not_disturb_each_other(server):
     ("step", None), ("step", []), ("step", "q"), ("step", {"keys": [1]}), ("step", {"keys": [2, 0, 0, 0]}),
     ("step", {"keys": [float("nan")] * 4}), ("step", {"keys": [[1]] * 4}), ("step", {"keys": "qwop"}),
     ("step", {"keys": [0] * 1_000_000}), ("step", {"keys": ["a", None, {}, 0]}),
-    ("step", {"keys": Q, "pictures": 0}), ("step", {"keys": Q, "pictures": 10**9}),
-    ("step", {"keys": Q, "pictures": 2.5}), ("stay", {}), ("stay", None), ("stay", {"visitor": [1]}),
+    ("step", {"keys": Q, "images": 0}), ("step", {"keys": Q, "images": 10**9}),
+    ("step", {"keys": Q, "images": 2.5}), ("stay", {}), ("stay", None), ("stay", {"visitor": [1]}),
     ("start", None), ("start", {}), ("start", {"start": -1}), ("start", {"start": 10**30}),
     ("start", {"start": "0"}), ("start", {"start": float("nan")}), ("start", {"start": 1.0}),
-    ("start", {"start": [0] * 15}), ("start", {"start": [float("inf")] * 16}), ("start", {"start": ["a"] * 16}),
+    ("start", {"start": [0] * 16}),
     ("start", {"start": 0, "model": "../runner"}), ("start", {"start": 0, "model": None})])
 def test_bad_calls_are_answered(server, function, call):
     if function == "start" and call and "model" not in call:
         call = call | {"model": "runner"}
-    if isinstance(call, dict) and (call.get("keys", Q) != Q or "pictures" in call):  # then the visitor is good
+    if isinstance(call, dict) and (call.get("keys", Q) != Q or "images" in call):  # then the visitor is good
         call = call | {"visitor": server.start()["visitor"]}
     assert list(server.call(function, call)) == ["error"]
-    assert "pictures" in server.start()
+    assert "images" in server.start()
 
 
 def test_pictures_lie_between_two_frames(server):
     def picture(answer):
         return np.stack([np.asarray(Image.open(urllib.request.urlopen(url))).astype(float)
-                         for url in answer["pictures"]])
+                         for url in answer["images"]])
 
     visitor = server.start()
     before = picture(visitor)[0]
     for _ in range(4):
-        way = picture(server.call("step", {"visitor": visitor["visitor"], "keys": [1, 0, 0, 1], "pictures": 4}))
+        way = picture(server.call("step", {"visitor": visitor["visitor"], "keys": [1, 0, 0, 1], "images": 4}))
         far = [np.square(one - way[-1]).mean() for one in (before, *way)]
         assert len(way) == 4 and far == sorted(far, reverse=True) and far[0] > 0
         before = way[-1]
@@ -239,8 +220,8 @@ def test_hammering_visitor_is_turned_away(server):
     call = {"visitor": server.start()["visitor"], "keys": Q}
     with ThreadPoolExecutor(30) as pool:
         answers = list(pool.map(lambda _: server.call("step", call), range(200)))
-    frames = [answer["frame"] for answer in answers if "frame" in answer]
-    assert len(set(frames)) == len(frames) and all("frame" in a or "more than" in a["error"] for a in answers)
+    numbers = [answer["number"] for answer in answers if "number" in answer]
+    assert len(set(numbers)) == len(numbers) and all("number" in a or "more than" in a["error"] for a in answers)
     assert last_picture(server, NO_KEYS)
 
 
@@ -251,7 +232,7 @@ def test_places_are_limited_and_given_back(toy_model):
     names = [visitors.start(call)["visitor"] for _ in range(2)]
     assert len(set(names)) == 2 and min(map(len, names)) > 20
     again = visitors.start({"start": 1, "model": "toy", "visitor": names[0]})
-    assert again["visitor"] == names[0] and again["frame"] == 2  # a restart takes no new place
+    assert again["visitor"] == names[0] and again["number"] == 2  # a restart takes no new place
     assert "taken" in visitors.start(call)["error"]
     for n in range(11):
         time.sleep(0.5)
@@ -263,28 +244,18 @@ def test_places_are_limited_and_given_back(toy_model):
 
 # ---- the truth beside the dream
 
-def test_clip_is_compared_with_the_dream(page, tmp_path):
-    page.get_by_role("tab", name="Compare with the truth").click()
-    page.get_by_role("button", name="Dream it").click()
-    page.wait_for_selector("img[src*='.gif']", timeout=60_000)
-    assert page.locator("text=persistence").count() and page.locator(".vega-embed, canvas.marks, svg.marks").count()
-    with page.expect_download() as loaded:
-        page.get_by_role("button", name="Save as GIF").click()
-    loaded.value.save_as(tmp_path / "clip.gif")
-    with Image.open(tmp_path / "clip.gif") as clip:
-        assert clip.n_frames == 150 and clip.size == (960, 216) and clip.info["duration"] == 100
-
-
-def test_comparison_is_true(tmp_path):
+def test_comparison_is_true():
     from ui import panels
     model = dream.Model(ROOT / "docs/model/runner")
-    frames, keys = panels.load_kind("runner", "gait")
-    truth, dreamed, difference = panels.compare(model, frames[1], keys[1], 5)
-    assert (truth == frames[1, 15:165]).all() and dreamed.shape == truth.shape == (150, 96, 96, 3)
-    assert difference["rebuilt"].mean() < difference["dreamed"].mean()  # nothing dreamed is better than the ceiling
+    with np.load(HELD_OUT / "gait.npz") as arrays:
+        frames, keys = arrays["frames"][1], arrays["keys"][1]
+    truth, dreamed, difference = panels.compare(model, frames, keys, 5)
+    assert (truth == frames[15:165]).all() and dreamed.shape == truth.shape == (150, 96, 96, 3)
+    # Nothing dreamed is better than the ceiling
+    assert difference["reconstructed"].mean() < difference["dreamed"].mean()
     assert difference["dreamed"][:25].mean() < difference["persistence"][:25].mean()
-    still, other, _ = panels.compare(model, frames[1], 1 - keys[1], 5)
-    assert (still == truth).all() and (other != dreamed).any()  # it is the keys that it dreams
+    same, other, _ = panels.compare(model, frames, 1 - keys, 5)
+    assert (same == truth).all() and (other != dreamed).any()  # it is the keys that it dreams
 
 
 def spoil(kind, path):
@@ -326,7 +297,7 @@ def test_uploaded_episode_and_a_bad_one(page, tmp_path):
         np.savez(tmp_path / "mine.npz", frames=arrays["frames"][0, :60], keys=arrays["keys"][0, :60],
                  restart=arrays["restart"][0, :60])
     spoil("pickled", tmp_path / "bad.npz")
-    page.get_by_role("tab", name="Compare with the truth").click()
+    page.get_by_role("tab", name="Compare an episode").click()
     chosen = page.locator("input[type=file]").first
     chosen.set_input_files(tmp_path / "bad.npz")
     page.wait_for_selector("text=bad")
@@ -337,39 +308,15 @@ def test_uploaded_episode_and_a_bad_one(page, tmp_path):
     page.wait_for_selector("text=mine")
     page.get_by_role("button", name="Dream it").click()
     page.wait_for_selector("img[src*='.gif']", timeout=60_000)
+    assert page.locator("text=persistence").count() and page.locator(".vega-embed, canvas.marks, svg.marks").count()
+    with page.expect_download() as loaded:
+        page.get_by_role("button", name="Save as GIF").click()
+    loaded.value.save_as(tmp_path / "clip.gif")
+    with Image.open(tmp_path / "clip.gif") as clip:
+        assert clip.n_frames == 50 and clip.size == (960, 216) and clip.info["duration"] == 100
 
 
-# ---- the 16 numbers
-
-def test_slider_and_picture_and_play_from_there(page, tmp_path):
-    def shown():
-        return page.locator("[role=tabpanel]:visible img").first.get_attribute("src")
-
-    page.get_by_role("tab", name="Look inside").click()
-    page.wait_for_timeout(500)
-    before = shown()
-    slider = page.get_by_label("range slider for z 3", exact=True)
-    slider.focus()
-    for _ in range(40):
-        page.keyboard.press("ArrowRight")
-    page.wait_for_function("before => [...document.querySelectorAll('[role=tabpanel] img')].some("
-                           "img => img.offsetParent && img.src !== before)", arg=before)
-    page.get_by_role("button", name="This is A").click()
-    with np.load(HELD_OUT / "gait.npz") as arrays:
-        Image.fromarray(arrays["frames"][0, 50]).resize((640, 400)).save(tmp_path / "frame.png")
-    page.locator("[role=tabpanel]:visible input[type=file]").set_input_files(tmp_path / "frame.png")
-    page.wait_for_function("z => document.querySelector('[aria-label=\"range slider for z 3\"]').value !== z",
-                           arg=slider.input_value())
-    page.get_by_role("button", name="This is B").click()
-    page.wait_for_function("[...document.querySelectorAll('[role=tabpanel] img')].filter("
-                           "img => img.offsetParent).length === 2")  # the walk
-    b = slider.input_value()
-    page.get_by_label("range slider for Walk from A to B").fill("0.5")
-    page.wait_for_function("z => document.querySelector('[aria-label=\"range slider for z 3\"]').value !== z", arg=b)
-    page.get_by_role("button", name="Play on from here").click()
-    page.wait_for_function("window.seen[3]")
-    assert page.locator("canvas").is_visible()
-
+# ---- what training left
 
 def test_training_shows_what_is_there(page):
     page.get_by_role("tab", name="Your training").click()
@@ -410,7 +357,7 @@ def test_api_is_the_model(client):
     ("step", (["q", 0, 0, 0],), "Keys must be"), ("step", (Q, {"z": [1]}), "State must be"),
     ("step", (Q, None, "none"), "Model must be"), ("rollout", ([Q] * 2001,), "at most 2000"),
     ("rollout", ([[0, 0, 0, 7]],), "Keys must be"), ("decode", ([1, 2], "runner"), "16 finite numbers"),
-    ("decode", ([None] * 16, "runner"), "finite"), ("encode", ("text", "runner"), "not a picture"),
+    ("decode", ([None] * 16, "runner"), "finite"), ("encode", ("text", "runner"), "cannot be read"),
     ("encode", ("large", "runner"), "100 megapixels: at most 30"), ("encode", ("bomb", "runner"), "far too large")])
 def test_bad_calls_of_a_script(client, tmp_path, name, call, words):
     if name == "encode":
@@ -425,7 +372,7 @@ def test_bad_calls_of_a_script(client, tmp_path, name, call, words):
 
 
 def test_large_file_is_refused(page):
-    page.get_by_role("tab", name="Compare with the truth").click()
+    page.get_by_role("tab", name="Compare an episode").click()
     assert page.locator("text=50 MB and 10,000 frames").is_visible()
     page.locator("input[type=file]").first.evaluate("""input => {
         const data = new DataTransfer();
@@ -445,11 +392,12 @@ def test_no_path_outside_the_upload_is_read(server, client):
                                          {"Content-Type": "application/json"})
         with pytest.raises(urllib.error.HTTPError) as stop:
             urllib.request.urlopen(request, timeout=10)
-        said = stop.value.read().decode()
-        assert "root:" not in said and "not uploaded" in said.lower() or stop.value.code in (403, 404, 422, 500)
+        body = stop.value.read().decode()
+        assert stop.value.code == 500 and "root:" not in body and "PNG" not in body and len(body) < 1000, body
     for path in ("/etc/passwd", str(ROOT / "README.md")):
-        with pytest.raises(urllib.error.HTTPError):
+        with pytest.raises(urllib.error.HTTPError) as stop:
             urllib.request.urlopen(f"{server.url}gradio_api/file={path}", timeout=10)
+        assert stop.value.code == 403
 
 
 def test_missing_model_and_taken_port(toy_model, server, tmp_path):
@@ -458,13 +406,13 @@ def test_missing_model_and_taken_port(toy_model, server, tmp_path):
     assert "no model in" in result.stderr and "python export.py" in result.stderr
     port = re.search(r":(\d+)/", server.url)[1]
     result = run("app.py", "--model", toy_model, "--no-browser", "--port", port)
-    assert result.returncode == 1 and len(result.stderr.splitlines()) == 1 and "in use" in result.stderr
+    assert result.returncode == 1 and len(result.stderr.splitlines()) == 1 and "cannot listen on" in result.stderr
 
 
 @pytest.mark.parametrize("spoil, word", [
     (lambda meta: meta | {"format": 99}, "format 99"), (lambda meta: meta | {"starts": []}, "no start state"),
     (lambda meta: meta | {"starts": [{"z": [1, 2]}]}, "reshape"), (lambda meta: {}, "format"),
-    (lambda meta: meta | {"sha256": {"decoder.onnx": "0" * 64}}, "sha256"), (lambda meta: [], "TypeError")])
+    (lambda meta: meta | {"sha256": {"decoder.onnx": "0" * 64}}, "sha256"), (lambda meta: [], "format list")])
 def test_unusable_model_folder(toy_model, tmp_path, spoil, word):
     folder = shutil.copytree(toy_model, tmp_path / "model", ignore=shutil.ignore_patterns("*.js"))
     meta = json.loads((folder / "meta.json").read_text())

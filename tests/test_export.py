@@ -154,7 +154,8 @@ def test_networks_that_do_not_fit_together_are_refused(toy_data, tmp_path):
 def test_a_graph_that_differs_from_pytorch_replaces_nothing(toy_data, toy_model, tmp_path, monkeypatch):
     shutil.copytree(toy_data / "runner", tmp_path / "runner")
     torch.manual_seed(1)
-    training.save(tmp_path / "runner" / "ae.pt", models.Autoencoder(), history=[], figures={})  # not the graphs' weights
+    other = models.Autoencoder()  # whose weights are not those of the graphs
+    training.save(tmp_path / "runner" / "ae.pt", other, history=[], figures={})
     monkeypatch.setattr(graphs, "write", lambda path, *_: shutil.copy(toy_model / path.name, path))
     monkeypatch.setattr("sys.argv", ["export.py", "--data", str(tmp_path)])
     with pytest.raises(SystemExit, match="differs from PyTorch by"):

@@ -229,7 +229,11 @@ def api(models):
         if len(keys) > MAX_ROLLOUT:
             raise refusal(f"{len(keys)} frames are too many for one call: at most {MAX_ROLLOUT}")
         dream = find(model)
-        return dream, read_keys(dream, keys), read_state(dream, state)
+        state, keys, z = read_state(dream, state), read_keys(dream, keys), []
+        for t in range(keys.shape[1]):
+            state = dream.step(state[0], keys[:, t], *state[1:])
+            z.append(state[0][0].tolist())
+        return {"z": z, "state": listed(*state)}
 
     def encode(path, model):
         return find(model).encode(open_image(path)[None])[0].tolist()
