@@ -191,7 +191,7 @@ function connectPictures() {
 
 function connectPanels(model) {
   byId('beside').onchange = ({ target: { value } }) => loop.queue(() => openTruth(value));
-  byId('sync').onclick = () => loop.queue(() => loop.setToTruth());
+  byId('sync').onclick = () => loop.queue(() => loop.truth.setDream(dream).then(() => { loop.before = null; }));
   byId('gif').onclick = () => loop.queue(saveGif);
   byId('link').onclick = () => copyLink(model);
   byId('bench').onclick = () => loop.queue(showBenchmark);

@@ -198,11 +198,6 @@ class Loop {
     if (this.compare || this.ghost) truth.differences.push(differenceOf(truth.rgba, await dream.paint()));
   }
 
-  async setToTruth() {
-    await this.truth.setDream(this.dream);
-    this.before = null;
-  }
-
   // ---- time
 
   // Step, draw, wait for the next painting. A slow machine slows the game's time; it never jumps. A key that a person

@@ -503,7 +503,7 @@ def test_it_stops_goes_back_and_goes_on_differently(page):
 
 # ----------------------------------------------------------------------------------------------- where it begins
 
-def test_start_states_are_shown_and_begun_with(page):
+def test_the_dream_starts_from_any_start_state(page):
     thumbnails = page.locator("#starts button")
     assert thumbnails.count() == 8
     for n in (3, 7):
