@@ -165,7 +165,8 @@ def read_report(folder, kinds):
             falls[kind] = metrics.count_falls(metrics.with_more(kinds[kind], "over")[:, CONTEXT:])
     for name, figures in reports.items():
         if not isinstance(figures, dict) or not {"kinds", "falls", "speed"} <= set(figures):
-            raise SystemExit(f"{folder}/report.json is not a report of evaluate.py: name a model folder instead")
+            raise SystemExit(f"{folder}/report.json is not a report of evaluate.py: "
+                             "name a model folder instead")
         if falls != {kind: x["falls"] for kind, x in figures["falls"].items()}:
             raise SystemExit(f"{folder}: {name} was measured on other episodes: "
                              "name its model folder instead")

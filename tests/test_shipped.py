@@ -55,8 +55,8 @@ def cells(table):
 
 @pytest.mark.parametrize("game", GAMES)
 def test_the_table_is_that_of_the_report(game):
-    """table.md is what evaluate.py makes of report.json, whose figures are rounded to four decimals: the last digit
-    of a cell may differ by one."""
+    """table.md is what evaluate.py makes of report.json, whose figures are rounded to four decimals: the last
+    digit of a cell may differ by one."""
     folder = ROOT / "docs" / "report" / game
     reports = json.loads((folder / "report.json").read_text())
     table, expected = cells(evaluate.table(reports)), cells((folder / "table.md").read_text())
@@ -86,8 +86,9 @@ def test_the_model_measures_what_the_report_says(game, model, held_out):
         arrays, expected = kinds[kind], reported["kinds"][kind]
         median = np.median(arrays["frames"][:, ::7], axis=(0, 1))
         ceiling = metrics.measure_ceiling(model, arrays, z[kind], probes, median)
-        for name, apart in (("psnr_db", 0.05), ("psnr_moving_db", 0.05), ("ssim", 0.001), ("probe_degrees", 0.5)):
-            assert ceiling[name] == pytest.approx(expected["ceiling"][name], abs=apart), (kind, name)
+        tolerances = {"psnr_db": 0.05, "psnr_moving_db": 0.05, "ssim": 0.001, "probe_degrees": 0.5}
+        for name, tolerance in tolerances.items():
+            assert ceiling[name] == pytest.approx(expected["ceiling"][name], abs=tolerance), (kind, name)
         one_step = metrics.measure_one_step(model, arrays, z[kind])
         assert one_step == pytest.approx(expected["one_step"], abs=0.02), kind
     choices, _ = metrics.measure_choices(model, kinds["choices"], z["choices"], probes)
@@ -97,8 +98,8 @@ def test_the_model_measures_what_the_report_says(game, model, held_out):
 
 @pytest.mark.slow
 def test_a_fall_is_detected_where_its_frame_shows_one(model, held_out):
-    """Fitted on half of the episodes, the detector agrees with the game on the others; and no life ends in what
-    lies half way between two postures, soft as it may look."""
+    """Fitted on half of the episodes, the detector agrees with the game on the others; and no life ends in
+    what lies half way between two postures, blurred as it may look."""
     kinds, z = held_out
     chosen = ("random", "human", "held")
     detector = metrics.FallDetector(model, {kind: {"over": kinds[kind]["over"][::2]} for kind in chosen},
@@ -113,7 +114,7 @@ def test_a_fall_is_detected_where_its_frame_shows_one(model, held_out):
     assert detector((alive + other)[None] / 2).mean() < 0.002
 
 
-# ------------------------------------------------------------------------------------------------- in the page
+# ------------------------------------------------------------------------------------------------ in the page
 
 @pytest.fixture(scope="module")
 def page(game, browser):
