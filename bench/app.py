@@ -109,7 +109,7 @@ def main():
             if n % 600 == 0:
                 print(f"minute {(time.monotonic() - began) / 60:.0f}: {memory_mb(process):.0f} MB", flush=True)
                 name = server.start()["visitor"]
-            server.call("step", {"visitor": name, "keys": [n >> 3 & 1, n >> 4 & 1, n >> 5 & 1, 0], "pictures": 3})
+            server.call("step", {"visitor": name, "keys": [n >> 3 & 1, n >> 4 & 1, n >> 5 & 1, 0], "images": 3})
             due = max(due + 0.1, time.monotonic())
             time.sleep(max(due - time.monotonic(), 0))
 

@@ -171,9 +171,9 @@ def main():
     for n, (rss, pss) in enumerate(peaks.values()):
         print(f"memory MB       {pss:8.0f}   at most, PSS of worker {n} and its browser; RSS sum {rss:.0f}")
     if args.original:
-        theirs, different = asyncio.run(record_originally(game, args.seconds))
-        print(f"the original's  {theirs:8.1f}   frames/s, {100 * different:.0f}% of them unlike the one before; "
-              f"ours is {frames / seconds / theirs:.1f} times as fast")
+        original, different = asyncio.run(record_originally(game, args.seconds))
+        print(f"the original's  {original:8.1f}   frames/s, {100 * different:.0f}% of them unlike the one before; "
+              f"ours is {frames / seconds / original:.1f} times as fast")
 
 
 if __name__ == "__main__":

@@ -358,7 +358,7 @@ def test_api_is_the_model(client):
     ("step", (Q, None, "none"), "Model must be"), ("rollout", ([Q] * 2001,), "at most 2000"),
     ("rollout", ([[0, 0, 0, 7]],), "Keys must be"), ("decode", ([1, 2], "runner"), "16 finite numbers"),
     ("decode", ([None] * 16, "runner"), "finite"), ("encode", ("text", "runner"), "cannot be read"),
-    ("encode", ("large", "runner"), "100 megapixels: at most 30"), ("encode", ("bomb", "runner"), "far too large")])
+    ("encode", ("large", "runner"), "100 megapixels"), ("encode", ("bomb", "runner"), "far too large")])
 def test_bad_calls_of_a_script(client, tmp_path, name, call, words):
     if name == "encode":
         path = tmp_path / "picture.png"

@@ -202,7 +202,7 @@ GOOD = {"frames": np.zeros((5, 96, 96, 3), np.uint8), "keys": np.zeros((5, 4), n
         "score": np.zeros(5, np.float32)}
 
 
-@pytest.mark.parametrize("change, told", [
+@pytest.mark.parametrize("change, expected", [
     ({"frames": None}, "no array 'frames'"),
     ({"restart": None}, "no array 'restart'"),
     ({"frames": np.zeros((5, 96, 96, 3))}, "'frames' is float64"),
@@ -216,14 +216,14 @@ GOOD = {"frames": np.zeros((5, 96, 96, 3), np.uint8), "keys": np.zeros((5, 4), n
     ({"keys": np.array([{}] * 5)}, "damaged or not an .npz file"),
     ({"pose": np.zeros((5, 36), np.float32)}, "'pose' is float32 (5, 36)"),
     ({"score": np.zeros(5)}, "'score' is float64")])
-def test_a_foreign_npz_is_refused_in_words(tmp_path, change, told):
+def test_a_foreign_npz_is_refused_in_words(tmp_path, change, expected):
     path = tmp_path / "episode_000000.npz"
     np.savez(path, **GOOD)
     assert set(data.load_episode(path, tuple(GOOD))) == set(GOOD)
     np.savez(path, allow_pickle=True, **{k: v for k, v in {**GOOD, **change}.items() if v is not None})
     with pytest.raises(ValueError) as caught:
         data.load_episode(path, tuple(GOOD))
-    assert told in str(caught.value) and "\n" not in str(caught.value)
+    assert expected in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_no_damage_is_more_than_a_value_error(recorded, tmp_path):
@@ -281,13 +281,13 @@ def test_a_full_disk_is_one_line_and_what_is_recorded_stays(copy, recorded, vict
 
 # -------------------------------------------------------------------------------- games that cannot be played
 
-def game(folder, page=PAGE, **said):
+def game(folder, page=PAGE, **content):
     """Write a page and its description into a folder -> the path of the description."""
     (folder / "page.html").write_text(f"<!doctype html>\n{page}")
-    said = {"serve": ".", "url": "page.html", "canvas": "#canvas", "keys": ["a"], "tick_ms": 20,
-            "restart": "x = 0", "over": "false", **said}
+    content = {"serve": ".", "url": "page.html", "canvas": "#canvas", "keys": ["a"], "tick_ms": 20,
+            "restart": "x = 0", "over": "false", **content}
     path = folder / "toy.py"
-    path.write_text("".join(f"{name} = {value!r}\n" for name, value in said.items()))
+    path.write_text("".join(f"{name} = {value!r}\n" for name, value in content.items()))
     return path
 
 
@@ -311,7 +311,7 @@ def test_an_unknown_game_is_refused(tmp_path):
     assert line.startswith("no game tetris") and "runner" in line and "games/runner.py" in line
 
 
-@pytest.mark.parametrize("said, told", [
+@pytest.mark.parametrize("content, expected", [
     ({"canvas": "#stage"}, ["no canvas #stage"]),
     pytest.param({"page": "<div id=canvas></div>"}, ["#canvas is not a canvas"], marks=SLOW),
     ({"page": "<canvas id=canvas></canvas><script>let x</script>"}, ["without change", "right canvas"]),
@@ -322,10 +322,10 @@ def test_an_unknown_game_is_refused(tmp_path):
     pytest.param({"pose": "x % 2 ? [1, 2, 3] : [1, 2, 3, 4, 5, 6]"}, ["pose", "x, y, angle"], marks=SLOW),
     ({"colour": "red"}, ["colour", "class Game"]),
     pytest.param({"page": PAGE.replace("context.clearRect", "throw Error('bang');")}, ["bang"], marks=SLOW)])
-def test_a_game_that_cannot_be_played_is_one_clear_line(tmp_path, said, told):
-    line = complaint(play(game(tmp_path, **said)))
+def test_a_game_that_cannot_be_played_is_one_clear_line(tmp_path, content, expected):
+    line = complaint(play(game(tmp_path, **content)))
     print(line)
-    assert all(words in line for words in ["toy", *told]), line
+    assert all(words in line for words in ["toy", *expected]), line
 
 
 @SLOW

@@ -106,11 +106,13 @@ def test_files_that_are_named_exist(name):
 @pytest.mark.parametrize("name", PAGES)
 def test_commands_have_the_options_that_they_use(name):
     for script, used in scripts(PAGES[name]):
-        assert set(used) <= options(*script), (script, used)
+        assert script[0] == "-m" or (ROOT / script[0]).exists(), script
+        if used:
+            assert set(used) <= options(*script), (script, used)
 
 
 def test_options_in_prose_exist():
-    known = set().union(*(options(*script) for text in PAGES.values() for script, _ in scripts(text)))
+    known = set().union(*(options(*script) for text in PAGES.values() for script, used in scripts(text) if used))
     for name, text in PAGES.items():
         for code in inline(text):
             if code.startswith("--"):
@@ -133,7 +135,7 @@ def test_the_guide_shows_the_whole_description():
 
 
 def test_the_guide_lists_every_field_of_a_description():
-    from capture.browser import Game
+    from capture.games import Game
     fields = set(Game.__dataclass_fields__) - {"name", "gaits", "home"}
     rows = re.findall(r"^\| (`.+?) \|", PAGES["docs/own-game.md"], re.M)
     assert fields <= set(re.findall(r"`(\w+)`", " ".join(rows)))

@@ -4,11 +4,10 @@ import re
 import shlex
 import shutil
 
-import helpers
 import numpy as np
 import onnxruntime
 import pytest
-from helpers import ROOT, run
+from helpers import ROOT, run, running
 
 import data
 
@@ -171,7 +170,7 @@ def test_the_page_keeps_the_pace_of_the_model(page):
 
 @pytest.mark.slow
 def test_the_app_plays_it_and_serves_the_page_with_it(folder, browser):
-    with helpers.running("--model", folder / "model") as (_, url, _):
+    with running("--model", folder / "model") as (_, url, _):
         page = browser.new_page()
         page.goto(url)
         page.wait_for_selector("canvas[data-step]")

@@ -24,9 +24,9 @@ class Game:
     keys: list = field(default_factory=lambda: list("qwop"))
 
 
-def policy(name, **said):
+def policy(name, **content):
     return policies.Policy(**{"name": name, "keys": 4, "frames": 200, "ticks_per_frame": 3, "seed": 0, "gaits": GAITS,
-                              **said})
+                              **content})
 
 
 # --------------------------------------------------------------------------------------------------------- keys
@@ -158,12 +158,12 @@ def test_text_is_bits_in_the_order_of_the_keys():
     assert policies.to_text(np.array([[0, 0, 0, 0, 1]])) == "10"
 
 
-@pytest.mark.parametrize("text, count, told", [
+@pytest.mark.parametrize("text, count, expected", [
     ("", 4, "hexadecimal"), ("0g", 4, "hexadecimal"), ("0 1", 4, "hexadecimal"), ("0x1", 4, "hexadecimal"),
     (None, 4, "hexadecimal"), (12, 4, "hexadecimal"), (["1"], 4, "hexadecimal"), ("٣", 4, "hexadecimal"),
     ("012", 5, "2 hexadecimal"), ("8", 3, "more than the game's 3 keys"), ("20", 5, "more than the game's 5 keys")])
-def test_text_that_is_no_keys_is_refused(text, count, told):
-    with pytest.raises(ValueError, match=told):
+def test_text_that_is_no_keys_is_refused(text, count, expected):
+    with pytest.raises(ValueError, match=expected):
         policies.from_text(text, count)
 
 
@@ -173,8 +173,8 @@ def test_lists_are_saved_and_loaded(tmp_path):
     policies.save_lists(path, Game(), 3, lists)
     loaded = policies.load_lists(path, Game(), 3, 20)
     assert [(keys.tolist(), skip) for keys, skip in loaded] == [(keys.tolist(), skip) for keys, skip in lists]
-    said = json.loads(path.read_text())
-    assert (said["game"], said["keys"], said["ticks_per_frame"]) == ("toy", list("qwop"), 3)
+    content = json.loads(path.read_text())
+    assert (content["game"], content["keys"], content["ticks_per_frame"]) == ("toy", list("qwop"), 3)
     assert [path.name for path in tmp_path.iterdir()] == ["keys.json"]
 
 
@@ -191,7 +191,7 @@ def test_a_long_list_gives_windows_that_end_with_it(tmp_path, length, skip, star
 LIST = {"game": "toy", "keys": list("qwop"), "ticks_per_frame": 3, "episodes": [{"skip": 0, "keys": "0123456789"}]}
 
 
-@pytest.mark.parametrize("said, told", [
+@pytest.mark.parametrize("content, expected", [
     ("{", "Expecting"), ("", "Expecting"), ("\udcff", "decode"), ([], "list indices"), (None, "NoneType"),
     ({"game": "runner"}, "game is runner, not toy"), ({"game": None}, "game is None"),
     ({"keys": list("qwo")}, "keys is ['q', 'w', 'o'], not"), ({"ticks_per_frame": 4}, "ticks_per_frame is 4, not 3"),
@@ -202,16 +202,16 @@ LIST = {"game": "toy", "keys": list("qwop"), "ticks_per_frame": 3, "episodes": [
     ({"episodes": [{"keys": "0" * 10, "skip": 0.5}]}, "skip of episode 0 is 0.5"),
     ({"episodes": [{"keys": "0" * 10, "skip": None}]}, "skip of episode 0 is None"),
     ({"episodes": [{"keys": "0" * 20}, {"keys": "0" * 10, "skip": 1}]}, "episode 1 has 9 frames to record, --frames")])
-def test_a_list_that_does_not_fit_is_one_line(tmp_path, said, told):
+def test_a_list_that_does_not_fit_is_one_line(tmp_path, content, expected):
     path = tmp_path / "keys.json"
-    if isinstance(said, str):
-        path.write_text(said, errors="surrogateescape")
+    if isinstance(content, str):
+        path.write_text(content, errors="surrogateescape")
     else:
-        path.write_text(json.dumps(LIST | said if said else said))
+        path.write_text(json.dumps(LIST | content if content else content))
     with pytest.raises(SystemExit) as caught:
         policies.load_lists(path, Game(), 3, 10)
     line = str(caught.value)
-    assert line.startswith(f"{path} is no key list for this recording: ") and told in line and "\n" not in line
+    assert line.startswith(f"{path} is no key list for this recording: ") and expected in line and "\n" not in line
 
 
 def test_a_list_that_is_not_there_is_one_line(tmp_path):
@@ -225,8 +225,8 @@ def test_gaits_of_a_game_that_has_none():
 
 
 def test_the_shipped_gaits_are_what_the_policies_read():
-    said = json.loads((ROOT / "games/qwop_gaits.json").read_text())
-    assert said["game"] == "qwop" and said["gaits"] == GAITS and len(GAITS) > 20
+    content = json.loads((ROOT / "games/qwop_gaits.json").read_text())
+    assert content["game"] == "qwop" and content["gaits"] == GAITS and len(GAITS) > 20
     for gait in GAITS:
         on = np.array(gait["on"])
         assert on.shape == (4, 2) and on.min() >= 0 and on.max() <= 1 and gait["period"] > 3 and gait["frames"] > 0

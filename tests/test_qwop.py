@@ -146,9 +146,9 @@ def test_the_files_keep_the_contract(recorded):
                     "keys": list("qwop"), "tick_ms": 1000 / 30,
                     "ticks_per_frame": 3, "frames": FRAMES, "seed": 1, "viewport": [192, 192],
                     "version": workers.VERSION, "policy": {"name": "random", "press": 0.10, "let_go": 0.22}}
-    said = data.read_json(folder / "keys.json")
-    assert [len(episode["keys"]) for episode in said.pop("episodes")] == [FRAMES] * EPISODES
-    assert said == {"game": "qwop", "keys": list("qwop"), "ticks_per_frame": 3}
+    content = data.read_json(folder / "keys.json")
+    assert [len(episode["keys"]) for episode in content.pop("episodes")] == [FRAMES] * EPISODES
+    assert content == {"game": "qwop", "keys": list("qwop"), "ticks_per_frame": 3}
 
 
 def test_every_frame_is_the_game_that_was_played(recorded, drive):
@@ -242,8 +242,8 @@ def test_windows_of_gaits_begin_within_a_life(mixed, drive):
 def test_gaits_are_windows_too(tmp_path):
     result = collect(tmp_path, *GAME, "--policy", "gait", "--episodes", 3, "--frames", 40)
     assert result.returncode == 0 and "(gait keys)" in result.stdout, result.stderr
-    said = data.read_json(frames_folder(tmp_path) / "keys.json")["episodes"]
-    assert max(episode["skip"] for episode in said) > 0
+    content = data.read_json(frames_folder(tmp_path) / "keys.json")["episodes"]
+    assert max(episode["skip"] for episode in content) > 0
     assert set(data.read_json(frames_folder(tmp_path) / "meta.json")["policy"]) == {"name", "gaits"}
 
 
@@ -255,8 +255,8 @@ def test_a_game_without_gaits_has_no_mix(tmp_path):
 
 def write_list(path, *texts, **changed):
     """Write a key list by hand. texts: digits of an episode, or a dict."""
-    said = [text if isinstance(text, dict) else {"keys": text} for text in texts]
-    path.write_text(json.dumps({"game": "qwop", "keys": list("qwop"), "ticks_per_frame": 3, "episodes": said,
+    content = [text if isinstance(text, dict) else {"keys": text} for text in texts]
+    path.write_text(json.dumps({"game": "qwop", "keys": list("qwop"), "ticks_per_frame": 3, "episodes": content,
                                 **changed}))
     return path
 
@@ -304,9 +304,9 @@ def test_a_bad_key_list_spoils_no_recording(copy, recorded, tmp_path):
     three = dataclasses.replace(load_game("qwop"), keys=["q", "w", "o"])
     policies.save_lists(tmp_path / "three.json", three, 3, [(np.zeros((FRAMES, 3), np.uint8), 0)])
     wrong, none = tmp_path / "three.json", tmp_path / "none.json"
-    for path, told in ((bad, "--frames wants"), (wrong, "keys is ['q', 'w', 'o'], not"), (none, "No such file")):
+    for path, expected in ((bad, "--frames wants"), (wrong, "keys is ['q', 'w', 'o'], not"), (none, "No such file")):
         line = complaint(collect(copy, *GAME, "--frames", FRAMES, "--replay", good, path))
-        assert line.startswith(f"{path} is no key list for this recording: ") and told in line
+        assert line.startswith(f"{path} is no key list for this recording: ") and expected in line
     assert {path.name: path.read_bytes() for path in frames_folder(copy).iterdir()} == before
 
 
@@ -418,9 +418,9 @@ def test_graphics_that_die_under_an_episode_spoil_none(chromium):
     keys, others = policies.random_keys(800, 4, np.random.default_rng(0)), processes_of(os.getpid())
     player = Recorder(chromium, load_game("qwop", str(STANDIN)), 2)
     player.play(keys[:50], 3)  # the first one is slow
-    begun = time.monotonic()
+    started = time.monotonic()
     player.play(keys, 3)
-    threading.Timer((time.monotonic() - begun) / 2, kill, (os.getpid(), "gpu-process", others)).start()
+    threading.Timer((time.monotonic() - started) / 2, kill, (os.getpid(), "gpu-process", others)).start()
     with pytest.raises(Lost):
         player.play(keys, 3)
     player.close()
@@ -455,12 +455,12 @@ def search(folder, *args, **options):
 
 
 def test_a_search_finds_patterns_that_play_as_it_says(found, player):
-    said = data.read_json(found / "toy_gaits.json")
-    assert said["game"] == "toy" and len(said["gaits"]) > 3
-    scores = [gait["score"] for gait in said["gaits"]]
+    content = data.read_json(found / "toy_gaits.json")
+    assert content["game"] == "toy" and len(content["gaits"]) > 3
+    scores = [gait["score"] for gait in content["gaits"]]
     assert scores == sorted(scores, reverse=True) and scores[-1] >= 0.6 and scores[0] > 1
-    assert len({tuple(gait["look"]) for gait in said["gaits"]}) == len(scores)
-    for gait in said["gaits"][:3]:
+    assert len({tuple(gait["look"]) for gait in content["gaits"]}) == len(scores)
+    for gait in content["gaits"][:3]:
         life = player.play(policies.gait_keys(gait, gait["frames"], 3), 3)
         assert life["score"][-1] == np.float32(gait["score"]) == life["score"].max()
         assert life["restart"].sum() == 1 and (life["score"][:-1] < life["score"][-1]).all()
