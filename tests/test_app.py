@@ -39,8 +39,7 @@ def server(tmp_path_factory):
     (folder / "runner").mkdir()
     Image.new("RGB", (60, 40), "red").save(folder / "runner" / "ae_curves.png")
     (folder / "runner" / "ae_log.jsonl").write_text('{"epoch": 7, "psnr": 28.5}\n')
-    with running("--visitors", 500, "--data", folder) as (process, url, seconds):
-        assert seconds < 15  # 3 on a quiet machine
+    with running("--visitors", 500, "--data", folder) as (process, url, _):
         yield Server(url)
         assert process.poll() is None, "the app died"
 
