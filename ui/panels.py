@@ -177,16 +177,15 @@ def open_image(path):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             image = Image.open(path, formats=("PNG", "JPEG", "WEBP", "GIF", "BMP"))
-        megapixels = image.width * image.height / 1e6
-        if megapixels > MAX_MEGAPIXELS:
-            raise refusal(f"the image has {megapixels:.0f} megapixels: {limit}")
-        image.draft("RGB", (192, 192))  # a JPEG need not be unpacked in full
-        image = image.convert("RGB")
+            megapixels = image.width * image.height / 1e6
+            if megapixels <= MAX_MEGAPIXELS:
+                image.draft("RGB", (192, 192))  # a JPEG need not be unpacked in full
+                return np.asarray(image.convert("RGB").resize((96, 96), Image.BOX))
     except Image.DecompressionBombError:
         raise refusal(f"the image is far too large: {limit}") from None
     except (OSError, ValueError, SyntaxError):  # what PIL raises for a damaged file
         raise refusal("this image cannot be read: upload a PNG, JPEG or WebP of the game") from None
-    return np.asarray(image.resize((96, 96), Image.BOX))
+    raise refusal(f"the image has {megapixels:.0f} megapixels: {limit}")
 
 
 def api(models):
