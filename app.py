@@ -1,13 +1,12 @@
 """Play the dream from Python: a Gradio app on ONNX graphs, without torch.
 
 Reads   docs/model/*, --model: folders of export.py; held_out/<game>: recorded clips; --data: logs of training
-        docs/keys.js and ui/app.js: the script of the tab "Play"; docs/: the plain page, served at /plain/
+        docs/keys.js, ui/app.js, ui/play.*: the tab "Play"; docs/: the plain page, served at /plain/
 
     python app.py                        # http://127.0.0.1:7860 after 3 seconds
     python app.py --model data/runner/model --port 7861 --no-browser
 
-ui/app.js calls Visitors.start and .step, up to three calls at once. The other tabs and the API for scripts are in
-ui/panels.py.
+ui/app.js calls Visitors.start and .step, up to three at once. ui/panels.py has the other tabs and the API.
 
 Shapes: K keys, Z latent features; one player, so N is 1 everywhere
 """
@@ -22,6 +21,7 @@ import secrets
 import socket
 import threading
 import time
+from functools import partial, update_wrapper
 from pathlib import Path
 
 import gradio as gr
@@ -56,7 +56,7 @@ class Visitor:
         return model.decode(state[0])
 
     def step(self, keys, count):
-        """Hold keys (K) for one frame -> images on the way to it, the frame last: uint8 (count, 96, 96, 3)."""
+        """Hold keys (K) for one frame -> images on the way to it, it last: uint8 (count, 96, 96, 3)."""
         before = self.state[0]
         self.state = self.model.step(before, [keys], *self.state[1:])
         self.steps += 1
@@ -79,45 +79,44 @@ class Visitor:
 
 
 class Visitors:
-    """All players, by a secret name that the server makes. A player who leaves is forgotten within 5 seconds.
+    """All players, by a secret name that the server makes. Who is silent for IDLE_S may lose the place.
 
     The page calls start, step and stay: a dict in, a dict out, with images or {"error": one line}.
     """
 
     def __init__(self, models, places):
         self.models, self.places, self.playing, self.lock = models, places, {}, threading.Lock()
-        threading.Thread(target=self.sweep, daemon=True).start()
-
-    def sweep(self):
-        """Forget those who have left, once a second."""
-        while True:
-            time.sleep(1)
-            with self.lock:
-                for name, visitor in list(self.playing.items()):
-                    if time.monotonic() - visitor.seen > IDLE_S:
-                        del self.playing[name]
 
     def start(self, call):
         """{model, start: number of a start state, visitor: none at first} -> first frame, visitor."""
         call = call if isinstance(call, dict) else {}
         model, start = self.models.get(str(call.get("model"))), call.get("start")
-        name = str(call.get("visitor"))
         if model is None:
             return {"error": f"model must be one of: {', '.join(self.models)}"}
         if not isinstance(start, int) or not 0 <= start < len(model.starts):
             return {"error": f"start must be a number from 0 to {len(model.starts) - 1}"}
-        with self.lock:
-            if name not in self.playing:
-                if len(self.playing) >= self.places:
-                    return {"error": f"all places are taken ({self.places}): waiting for one"}
-                name = secrets.token_urlsafe(16)
-                self.playing[name] = Visitor()
-            visitor = self.playing[name]
+        name = self.find_place(str(call.get("visitor")))
+        if name is None:
+            return {"error": f"all places are taken ({self.places}): waiting for one"}
+        visitor = self.playing[name]
         return {"visitor": name, **visitor.answer(lambda: visitor.restart(model, model.starts[start]))}
 
+    def find_place(self, name):
+        """The name of a visitor who plays already, or a new one, or None if all places are taken."""
+        with self.lock:
+            if name in self.playing:
+                return name
+            for other, visitor in list(self.playing.items()):
+                if time.monotonic() - visitor.seen > IDLE_S:
+                    del self.playing[other]
+            if len(self.playing) >= self.places:
+                return None
+            name = secrets.token_urlsafe(16)
+            self.playing[name] = Visitor()
+            return name
+
     def step(self, call):
-        """{visitor, keys: K times 0 or 1, images: 1 to MAX_IMAGES} -> images on the way to the next frame, which
-        is the last of them."""
+        """{visitor, keys: K times 0 or 1, images: 1 to MAX_IMAGES} -> images on the way to the next frame."""
         visitor = self.find(call)
         if visitor is None or visitor.model is None:
             return UNKNOWN
@@ -134,7 +133,7 @@ class Visitors:
         if visitor is None:
             return UNKNOWN
         visitor.seen = time.monotonic()
-        return {"visitor": call["visitor"]}
+        return {}
 
     def find(self, call):
         """The visitor who calls, or None."""
@@ -142,73 +141,31 @@ class Visitors:
 
 
 def data_url(frame):
-    """A frame as JPEG in a data URL: 0.1 ms and 5 kB, where a PNG takes 1.3 ms and 16 kB. JPEG's error (39 dB) is
-    a tenth of the autoencoder's."""
+    """A frame as JPEG in a data URL: 0.1 ms and 5 kB, where a PNG takes 1.3 ms and 16 kB. JPEG's error
+    (39 dB) is a tenth of the autoencoder's."""
     file = io.BytesIO()
     Image.fromarray(frame).save(file, "JPEG", quality=92, subsampling=0)
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-HTML = """
-<h1>A game, hallucinated</h1>
-<p>No game runs here: a small neural network dreams every frame from the one before and the keys you hold.
-<span class="plain">It also runs <a href="plain/" target="_blank" rel="noopener">in the browser alone</a>. There
-you can drag the 16 numbers behind a frame, start from a screenshot, and share a dream.</span></p>
-<canvas width="96" height="96" role="img" aria-label="The dreamed game"></canvas>
-<div class="keys" role="group" aria-label="Keys of the game: hold them"></div>
-<div class="row"><button class="restart" type="button">Restart <kbd>R</kbd></button>
-<button class="pause" type="button" aria-pressed="false">Pause</button>
-<button class="once" type="button">Step</button>
-<select class="model" aria-label="Dream"></select>
-<select class="start" aria-label="Start state"></select>
-<select class="speed" aria-label="Speed"></select></div>
-<div class="row status"><output>loading</output><span class="pace"></span></div>
-"""
-CSS = """
-max-width: 640px; margin: 0 auto; font: 16px/1.5 system-ui, sans-serif; color: var(--body-text-color);
-h1 { font-size: clamp(1.4rem, 5vw, 2rem); font-weight: 700; line-height: 1.2; letter-spacing: -0.02em; }
-h1::first-letter { text-transform: uppercase; }
-p { margin: 6px 0 16px; }
-a { text-decoration: underline; text-underline-offset: 3px; }
-canvas { --shape: 1.6; /* width / height */ display: block; margin: 0 auto; background: #16181d;
-  width: min(100%, 52vh * var(--shape)); aspect-ratio: var(--shape); border-radius: 10px; }
-.keys { display: flex; flex-wrap: wrap; gap: 10px; margin: 14px 0; }
-button, select { color: inherit; background: var(--background-fill-secondary); cursor: pointer;
-  padding: 8px 12px; border: 1px solid var(--border-color-primary); border-radius: 10px; }
-.keys button { flex: 1 1 64px; min-width: max-content; height: 64px; font-size: 1.4rem; font-weight: 600;
-  border-bottom-width: 3px; touch-action: none; user-select: none; -webkit-user-select: none;
-  -webkit-touch-callout: none; }
-select { appearance: auto; }
-button[aria-pressed="true"] { background: #c2410c; border-color: #c2410c; color: #fff; }
-.row { display: flex; flex-wrap: wrap; gap: 10px; align-items: center; }
-.status { margin-top: 10px; font-size: 0.85rem; font-variant-numeric: tabular-nums; }
-kbd { font: inherit; font-size: 0.8em; padding: 0 5px; border: 1px solid; border-radius: 5px; }
-[hidden] { display: none; }
-"""
-AROUND = ".main.app { padding: clamp(8px, 2vh, 24px) 4px !important; }"  # Gradio's own takes too much of a phone
+AROUND = ".main.app { padding: clamp(8px, 2vh, 24px) 4px !important; }"  # Gradio's takes much of a phone
 
 
-def make_page(models, visitors, plain, data_folder):
-    """All tabs. plain: {name of a model: address of its plain page}."""
-
-    def start(call):
-        return visitors.start(call)
-
-    def step(call):
-        return visitors.step(call)
-
-    def stay(call):
-        return visitors.stay(call)
-
-    script = "".join((HERE / path).read_text("utf-8") for path in ("docs/keys.js", "ui/app.js"))
+def make_page(models, visitors, data_folder):
+    """All tabs. The plain page of the model number n is at plain/?model=played<n>."""
+    files = "ui/play.html", "ui/play.css", "docs/keys.js", "ui/app.js"
+    html, css, keys_js, app_js = [(HERE / path).read_text("utf-8") for path in files]
+    calls = visitors.start, visitors.step, visitors.stay
+    functions = [update_wrapper(partial(call), call) for call in calls]  # gr.HTML cannot take bound methods
     props = []
-    for name, model in models.items():
+    for n, (name, model) in enumerate(models.items()):
         meta = {field: model.meta.get(field) for field in ("game", "keys", "shape", "frame_ms")}
-        props.append({"name": name, "starts": len(model.starts), "plain": plain.get(name), **meta})
+        plain = f"plain/?model=played{n}" if (model.folder / "model.js").exists() else None
+        props.append({"name": name, "starts": len(model.starts), "plain": plain, **meta})
     with gr.Blocks(title="A game, hallucinated", analytics_enabled=False, delete_cache=(600, 3600)) as page:
         with gr.Tab("Play"):
-            gr.HTML(html_template=HTML, css_template=CSS, js_on_load=script, apply_default_css=False,
-                    server_functions=[start, step, stay], models=props, max_images=MAX_IMAGES)
+            gr.HTML(html_template=html, css_template=css, js_on_load=keys_js + app_js, models=props,
+                    max_images=MAX_IMAGES, server_functions=functions, apply_default_css=False)
         panels.comparison(models)
         panels.training(data_folder)
         panels.api(models)
@@ -217,14 +174,11 @@ def make_page(models, visitors, plain, data_folder):
 
 def check_port(host, port):
     """End the program with one line if the app cannot listen there."""
-    if not 0 < port < 65536:
-        raise SystemExit(f"--port is {port}: it must be from 1 to 65535")
     try:
         family, *_, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
         socket.create_server(address, family=family).close()
-    except OSError as error:
-        raise SystemExit(f"cannot listen on {host} port {port} ({error.strerror}): "
-                         f"try  python app.py --port {port % 65535 + 1}") from None
+    except (OSError, OverflowError) as error:
+        raise SystemExit(f"cannot listen on {host} port {port} ({error}): choose another --port") from None
 
 
 def main():
@@ -250,14 +204,11 @@ def main():
     check_port(args.host, args.port)
 
     # The plain page, with the same models
-    plain, routes = {}, []
-    for n, (name, folder) in enumerate(folders.items()):
-        routes.append(Mount(f"/plain/model/played{n}", StaticFiles(directory=folder)))
-        if (folder / "model.js").exists() and (HERE / "docs/index.html").exists():
-            plain[name] = f"plain/?model=played{n}"
-    routes.append(Mount("/plain", StaticFiles(directory=HERE / "docs", html=True, check_dir=False)))
+    routes = [Mount(f"/plain/model/played{n}", StaticFiles(directory=folder))
+              for n, folder in enumerate(folders.values())]
+    routes.append(Mount("/plain", StaticFiles(directory=HERE / "docs", html=True)))
 
-    page = make_page(models, Visitors(models, args.visitors), plain, args.data)
+    page = make_page(models, Visitors(models, args.visitors), args.data)
     page.queue(default_concurrency_limit=2, max_size=64)
     on_space = "SPACE_ID" in os.environ
     page.launch(server_name=args.host, server_port=args.port, inbrowser=not args.no_browser and not on_space,

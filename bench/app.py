@@ -4,7 +4,7 @@
     python bench/app.py --minutes 30  # and its memory, with one who plays, another each minute
 
 Prints   seconds until it can be played, images/s and dreamed frames/s for one visitor and for four at once,
-         milliseconds from a key to the first picture that it has changed
+         milliseconds from a key to the first image that it has changed
 """
 import argparse
 import os
@@ -38,7 +38,9 @@ WATCH = """() => {
     window.latencyOf = key => {
         window.seen = new Promise(done => {
             const watch = new MutationObserver(() => {
-                if (canvas.dataset.keys[key] === "1") { watch.disconnect(); done(performance.now() - window.pressed); }
+                if (canvas.dataset.keys[key] !== "1") return;
+                watch.disconnect();
+                done(performance.now() - window.pressed);
             });
             watch.observe(canvas, { attributeFilter: ["data-keys"] });
         });
@@ -64,8 +66,9 @@ def rates(pages, seconds):
 
 
 def latencies(page, presses, watch=WATCH):
-    """Milliseconds from a key to the first picture that it has changed, at random moments of a frame. watch: makes
-    latencyOf(key) in the page, which promises them as window.seen."""
+    """Milliseconds from a key to the first image that it has changed, at random moments of a frame.
+
+    watch: defines latencyOf(key) in the page, which promises them as window.seen."""
     page.evaluate(watch)
     measured = []
     for n in range(presses):
@@ -85,7 +88,7 @@ def memory_mb(process):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=int, default=0, help="to play on and watch the memory")
     args = parser.parse_args()
     with running() as (process, url, seconds), sync_playwright() as playwright:
@@ -101,15 +104,16 @@ def main():
                 page.close()
         time.sleep(6)
         ms = latencies(first, 100)
-        print(f"key to changed picture, ms: p50 {np.median(ms):.0f}, p95 {np.quantile(ms, 0.95):.0f}, "
+        print(f"key to changed image, ms: p50 {np.median(ms):.0f}, p95 {np.quantile(ms, 0.95):.0f}, "
               f"max {ms.max():.0f}")
         browser.close()
-        server, began, due = Server(url), time.monotonic(), time.monotonic()
-        for n in range(600 * args.minutes):  # frames, with two pictures before each, as the page asks for them
+        server, due = Server(url), time.monotonic()
+        for n in range(600 * args.minutes):  # frames, two images before each, as the page asks
             if n % 600 == 0:
-                print(f"minute {(time.monotonic() - began) / 60:.0f}: {memory_mb(process):.0f} MB", flush=True)
+                print(f"minute {n // 600}: {memory_mb(process):.0f} MB", flush=True)
                 name = server.start()["visitor"]
-            server.call("step", {"visitor": name, "keys": [n >> 3 & 1, n >> 4 & 1, n >> 5 & 1, 0], "images": 3})
+            keys = [n >> 3 & 1, n >> 4 & 1, n >> 5 & 1, 0]
+            server.call("step", {"visitor": name, "keys": keys, "images": 3})
             due = max(due + 0.1, time.monotonic())
             time.sleep(max(due - time.monotonic(), 0))
 

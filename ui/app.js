@@ -1,4 +1,4 @@
-// The tab "Play" of app.py, run by gr.HTML as js_on_load after docs/keys.js: sends the held keys, draws the images.
+// The tab "Play" of app.py, run by gr.HTML as js_on_load after docs/keys.js: sends held keys, draws images.
 // gr.HTML gives it: element, props.models (from meta.json), props.max_images (of one step), and the functions
 // server.start, server.step and server.stay of app.py.
 
@@ -31,7 +31,7 @@ const keyboard = new HeldKeys(find(".keys"), [], { onKey: () => wake(), onRestar
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 const say = (text) => { if (state.textContent !== text) state.textContent = text; };
 const frameMs = () => model.frame_ms / Number(speeds.value);
-const isAway = () => document.hidden || !element.offsetParent; // in another tab of the browser or of this page
+const isAway = () => document.hidden || !element.offsetParent; // another tab is shown
 
 // Draw the images of an answer one after the other, until those of a newer one come.
 async function show(answer, asked, down) {
@@ -88,16 +88,15 @@ async function step() {
 function showStatus() {
   const now = performance.now();
   drawn = drawn.filter((time) => now - time < 2000);
-  const frames = 1000 / frameMs();
-  pace.textContent = lost || paused || isAway() ? "" :
-    `${frames.toFixed(frames < 10 ? 1 : 0)} frames/s dreamed, ${(drawn.length / 2).toFixed(0)} images/s shown`;
+  const frames = (1000 / frameMs()).toPrecision(2), images = (drawn.length / 2).toFixed(0);
+  pace.textContent = lost || paused || isAway() ? "" : `${frames} frames/s dreamed, ${images} images/s shown`;
   if (inFlight && now - lastAnswer > SILENT_MS) say("disconnected: the server does not answer");
   else if (isAway() || paused) say("paused");
   else if (!lost) say(document.hasFocus() ? "playing" : "playing (click here to use the keyboard)");
 }
 
-// Wait until the next frame is due. A key that changes brings it forward by up to half a frame; the frame after it is
-// on time again, so that the pace stays the game's.
+// Wait until the next frame is due. A key that changes brings it forward by up to half a frame; the frame
+// after it is on time again, so that the pace stays the game's.
 async function nextDue(due) {
   let until = due;
   const early = due - frameMs() / 2;
@@ -146,16 +145,13 @@ function choose(name) {
 }
 
 // start
-const clicked = (selector, work) => find(selector).addEventListener("click", (event) => {
-  event.currentTarget.blur();
-  work();
-});
-clicked(".restart", start);
-clicked(".pause", () => setPaused(!paused));
-clicked(".once", () => { once = true; setPaused(true); });
-models.addEventListener("change", () => { models.blur(); choose(models.value); start(); });
-starts.addEventListener("change", () => { starts.blur(); start(); });
-speeds.addEventListener("change", () => speeds.blur());
+element.addEventListener("change", ({ target }) => target.blur()); // the keyboard stays with the game
+element.addEventListener("click", ({ target }) => target.closest("button")?.blur());
+find(".restart").onclick = start;
+pause.onclick = () => setPaused(!paused);
+find(".once").onclick = () => { once = true; setPaused(true); };
+models.onchange = () => { choose(models.value); start(); };
+starts.onchange = start;
 models.append(...props.models.map(({ name }) => new Option(name, name)));
 models.hidden = props.models.length < 2;
 speeds.append(...SPEEDS.map((speed) => new Option(`${speed}x`, speed, speed === 1, speed === 1)));

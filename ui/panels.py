@@ -1,4 +1,4 @@
-"""The tabs of app.py beside the play, an episode beside its dream and the logs of training, and the API for scripts.
+"""app.py beside the play: the tabs "Compare an episode" and "Your training", and the API for scripts.
 
 Reads   episodes and images that a visitor uploads; data/<game> of training
 
@@ -9,31 +9,24 @@ Shapes: T frames, Z latent features, K keys
 import shutil
 import tempfile
 import time
-import warnings
 import zipfile
 from pathlib import Path
 
 import gradio as gr
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
-import data
-from data import CONTEXT
+from data import CONTEXT, load_episode
 
 CLIP = 150                  # frames of a comparison at most
 UPLOAD_MB = 50
 MAX_FRAMES = 10_000         # of an uploaded episode
-FRAME_MB = 0.028            # of an unpacked episode
+MAX_EPISODE_MB = 280        # when unpacked: so many frames
 MAX_MEGAPIXELS = 30         # of an uploaded image
 MAX_ROLLOUT = 2_000         # frames of one call of the API
 LINES = {"dreamed": "#c2410c", "reconstructed": "#2563eb", "persistence": "#9ca3af"}
-TRAINING = {"frames/contact_sheet.png": "recorded", "frames/clip.gif": "recorded, moving",
-            "ae_curves.png": "autoencoder: loss", "ae_frames.png": "autoencoder: true and reconstructed",
-            "lstm_curves.png": "dynamics: loss", "lstm_dream.png": "dynamics: true and dreamed",
-            "report/rollout.png": "report: rollout", "report/survival.png": "report: survival",
-            "report/control.png": "report: control", "report/lives.png": "report: lives",
-            "report/filmstrip.png": "report: filmstrip", "report/clip.gif": "report: true, dreamed"}
-LOGS = ("ae_log.jsonl", "lstm_log.jsonl")
+IMAGES = ("*.png", "frames/*.png", "frames/*.gif", "report/*.png", "report/*.gif")  # of data/<game>
+Image.MAX_IMAGE_PIXELS = MAX_MEGAPIXELS * 10**6 // 2  # PIL warns above it, and refuses what is twice as large
 
 
 def refusal(words):
@@ -48,21 +41,18 @@ def open_upload(path):
     try:
         with zipfile.ZipFile(path) as archive:
             megabytes = sum(entry.file_size for entry in archive.infolist()) / 1e6
-    except zipfile.BadZipFile:
-        raise refusal("this is no .npz file: upload an episode that collect.py has recorded") from None
-    if megabytes > MAX_FRAMES * FRAME_MB:
-        raise refusal(f"the episode has {megabytes:.0f} MB when unpacked: at most {MAX_FRAMES * FRAME_MB:.0f} MB "
-                      f"({MAX_FRAMES} frames) are accepted")
-    try:
-        episode = data.load_episode(path, ("frames", "keys"))
-    except ValueError as error:
-        raise refusal(f"this episode cannot be used: {error}") from None
+        if megabytes > MAX_EPISODE_MB:
+            raise refusal(f"the episode has {megabytes:.0f} MB when unpacked, at most {MAX_EPISODE_MB} MB "
+                          f"({MAX_FRAMES:,} frames) are accepted")
+        episode = load_episode(path, ("frames", "keys"))
+    except (zipfile.BadZipFile, ValueError) as error:
+        raise refusal(f"this episode cannot be used, choose an .npz file of collect.py: {error}") from None
     return episode["frames"], episode["keys"]
 
 
 def compare(model, frames, keys, start):
-    """Dream an episode's keys from frame `start` on, after CONTEXT true frames -> true and dreamed frames uint8
-    (T, 96, 96, 3), and the mean difference from the truth in levels of 255, {name of LINES: (T,)}."""
+    """Dream an episode's keys from frame `start` on, after CONTEXT true frames -> true and dreamed frames
+    uint8 (T, 96, 96, 3), and the mean difference from the truth in levels of 255, {name of LINES: (T,)}."""
     if keys.shape[1] != len(model.meta["keys"]):
         raise refusal(f"the episode has {keys.shape[1]} keys, this dream {len(model.meta['keys'])}: "
                       "choose another dream")
@@ -73,22 +63,29 @@ def compare(model, frames, keys, start):
     z = model.encode(frames[first - CONTEXT:first + len(truth)])
     state = model.context(z[None, :CONTEXT], keys[None, first - CONTEXT:])
     dreamed = model.decode(model.rollout(state, keys[None, first - 1:first - 1 + len(truth)])[0])
-    shown = {"dreamed": dreamed, "reconstructed": model.decode(z[CONTEXT:]), "persistence": frames[None, first - 1]}
-    difference = {name: np.abs(x.astype(np.int16) - truth).mean((1, 2, 3)) for name, x in shown.items()}
+    lines = {"dreamed": dreamed, "reconstructed": model.decode(z[CONTEXT:]),
+             "persistence": frames[None, first - 1]}
+    difference = {name: np.abs(x.astype(np.int16) - truth).mean((1, 2, 3)) for name, x in lines.items()}
     return truth, dreamed, difference
 
 
-def write_clip(path, model, columns, width=320):
-    """A GIF of frames {title: uint8 (T, 96, 96, 3)} side by side, in the shape of the game's canvas."""
+def write_clip(path, model, *columns, width=320):
+    """A GIF of frames uint8 (T, 96, 96, 3), some side by side, in the shape of the game's canvas."""
     across, down = model.meta.get("shape") or (640, 400)
-    size, images = (width * len(columns), round(width * down / across)), []
-    for row in np.concatenate(list(columns.values()), axis=2):
-        sheet = Image.new("RGB", (size[0], size[1] + 16))
-        sheet.paste(Image.fromarray(row).resize(size, Image.BILINEAR), (0, 16))
-        for n, title in enumerate(columns):
-            ImageDraw.Draw(sheet).text((n * width + 4, 2), title, fill="white")
-        images.append(sheet.quantize(128, dither=Image.Dither.NONE))
-    images[0].save(path, save_all=True, append_images=images[1:], duration=round(model.meta["frame_ms"]), loop=0)
+    size = width * len(columns), round(width * down / across)
+    images = [Image.fromarray(row).resize(size, Image.BILINEAR).quantize(128, dither=Image.Dither.NONE)
+              for row in np.concatenate(columns, axis=2)]
+    frame_ms = round(model.meta["frame_ms"])
+    images[0].save(path, save_all=True, append_images=images[1:], duration=frame_ms, loop=0)
+
+
+def curve_of(difference, frame_s):
+    """What gr.LinePlot draws, as it needs no pandas: the differences {line: (T,)} over game seconds."""
+    types = {"game seconds": "quantitative", "levels of 255": "quantitative", "frame": "nominal"}
+    rows = []
+    for line, levels in difference.items():
+        rows += [[(t + 1) * frame_s, float(level), line] for t, level in enumerate(levels)]
+    return {"columns": list(types), "datatypes": types, "data": rows, "mark": "line"}
 
 
 def comparison(models):
@@ -100,29 +97,25 @@ def comparison(models):
             raise refusal("upload an episode first: an .npz file of collect.py")
         model = models[name]
         truth, dreamed, difference = compare(model, *open_upload(upload), start)
-        apart = np.abs(truth.astype(np.int16) - dreamed).astype(np.uint8)
-        path = Path(clips.name) / f"{model.meta['game']}_true_dreamed_{time.time_ns()}.gif"
-        for old in sorted(path.parent.iterdir())[:-8]:
+        for old in sorted(Path(clips.name).iterdir())[:-8]:
             old.unlink(missing_ok=True)  # Gradio has a copy, which it deletes in an hour
-        write_clip(path, model, {"true": truth, "dreamed": dreamed, "difference": apart})
-        rows = [[(t + 1) * model.frame_s, float(level), line] for line, levels in difference.items()
-                for t, level in enumerate(levels)]
-        types = {"game seconds": "quantitative", "levels of 255": "quantitative", "frame": "nominal"}
-        curve = {"columns": list(types), "datatypes": types, "data": rows, "mark": "line"}
-        return str(path), curve, gr.DownloadButton(value=str(path), interactive=True)
+        path = f"{clips.name}/{time.time_ns()}_{model.meta['game']}_true_dreamed.gif"
+        apart = np.abs(truth.astype(np.int16) - dreamed).astype(np.uint8)
+        write_clip(path, model, truth, dreamed, apart)
+        return path, curve_of(difference, model.frame_s), gr.DownloadButton(value=path, interactive=True)
 
     with gr.Tab("Compare an episode"):
-        gr.Markdown("Upload an episode that `collect.py` has recorded, `data/<game>/frames/episode_*.npz`: it is "
-                    "shown beside the dream under the same keys, after ten true frames. The curve is the difference "
-                    "from the truth, beside that of the best that 16 numbers can show (*reconstructed*) and of a "
-                    f"frame that stands still (*persistence*). At most {UPLOAD_MB} MB and {MAX_FRAMES:,} frames.")
+        gr.Markdown("An episode of yours (`data/<game>/frames/episode_*.npz` of `collect.py`), the dream under "
+                    "the same keys, after ten true frames, and their difference. Below: how far the dream is from "
+                    "the truth, and how far the best that 16 numbers can show (*reconstructed*) and a frame that "
+                    f"stands still (*persistence*). At most {UPLOAD_MB} MB and {MAX_FRAMES:,} frames.")
         with gr.Row():
             model = gr.Dropdown(list(models), label="Dream", visible=len(models) > 1)
             start = gr.Number(0, label="From frame", precision=0, minimum=0)
             upload = gr.File(label="Episode (.npz)", file_types=[".npz"], height=110)
         button = gr.Button("Dream it", variant="primary")
-        image = gr.Image(label="True, dreamed, difference", show_label=False, format="gif", interactive=False,
-                         buttons=["fullscreen"])
+        image = gr.Image(label="True, dreamed, difference", show_label=False, format="gif",
+                         interactive=False, buttons=["fullscreen"])
         curve = gr.LinePlot(x="game seconds", y="levels of 255", color="frame", color_map=LINES,
                             colors_in_legend=list(LINES), label="Difference from the truth")
         save = gr.DownloadButton("Save as GIF", interactive=False)
@@ -136,56 +129,72 @@ def training(folder):
     copies = tempfile.TemporaryDirectory(prefix="training")
 
     def games():
-        names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-        return [name for name in names if any((folder / name / path).exists() for path in (*TRAINING, *LOGS))]
+        return [path.name for path in sorted(folder.glob("*")) if path.is_dir()]
 
     def choices(game):
-        names = games()
-        return gr.Dropdown(choices=names, value=game or next(iter(names), None))
+        return gr.Dropdown(choices=games(), value=game or next(iter(games()), None))
 
     def show(game):
         if game not in games():  # a caller could name any folder
             return "Nothing is recorded here yet: `make pipeline` makes a dream from nothing.", [], ""
         images, logs, table = [], [], folder / game / "report" / "table.md"
-        for path, title in TRAINING.items():
-            if (folder / game / path).exists():  # a copy: Gradio serves no file from outside its folders
-                copy = Path(copies.name) / f"{game}_{path.replace('/', '_')}"
-                images.append((shutil.copy(folder / game / path, copy), title))
-        for name in LOGS:
-            if (folder / game / name).exists():
-                logs += [f"**{name}**, its last lines", "```"]
-                logs += [*(folder / game / name).read_text().splitlines()[-5:], "```"]
+        for pattern in IMAGES:
+            for path in sorted((folder / game).glob(pattern)):
+                copy = Path(copies.name) / f"{game}_{path.parent.name}_{path.name}"
+                shutil.copy(path, copy)  # Gradio serves no file from outside its own folders
+                images.append((str(copy), path.relative_to(folder / game).as_posix()))
+        for path in sorted((folder / game).glob("*_log.jsonl")):
+            logs += [f"**{path.name}**, its last lines", "```", *path.read_text().splitlines()[-5:], "```"]
         return "\n".join(logs), images, table.read_text() if table.exists() else ""
 
     with gr.Tab("Your training") as tab:
-        gr.Markdown(f"What the scripts have written to `{folder}`. It can be viewed while they run.")
+        gr.Markdown(f"What the scripts have written to `{folder}`, while they run or later.")
         with gr.Row():
             game = gr.Dropdown(games(), label="Game", scale=3)
             again = gr.Button("Look again")
         gallery = gr.Gallery(label="Images", columns=3, object_fit="contain", format="png")
         outputs = [gr.Markdown(), gallery, gr.Markdown()]
-        tab.select(choices, game, game, api_visibility="private").then(show, game, outputs, api_visibility="private")
-        gr.on([game.input, again.click], show, game, outputs, api_visibility="private")
+        gr.on([tab.select, again.click], choices, game, game, api_visibility="private").then(
+            show, game, outputs, api_visibility="private")
+        game.input(show, game, outputs, api_visibility="private")
 
 
 # ------------------------------------------------------------------------------------------------ for scripts
 
 def open_image(path):
     """An uploaded image of any shape -> frame uint8 (96, 96, 3). Raises gr.Error."""
-    limit = f"at most {MAX_MEGAPIXELS} megapixels are accepted"
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            image = Image.open(path, formats=("PNG", "JPEG", "WEBP", "GIF", "BMP"))
-            megapixels = image.width * image.height / 1e6
-            if megapixels <= MAX_MEGAPIXELS:
-                image.draft("RGB", (192, 192))  # a JPEG need not be unpacked in full
-                return np.asarray(image.convert("RGB").resize((96, 96), Image.BOX))
+        image = Image.open(path, formats=("PNG", "JPEG", "WEBP", "GIF", "BMP"))
+        image.draft("RGB", (192, 192))  # a JPEG need not be unpacked in full
+        image = image.convert("RGB")
     except Image.DecompressionBombError:
-        raise refusal(f"the image is far too large: {limit}") from None
+        raise refusal(f"the image is too large: at most {MAX_MEGAPIXELS} megapixels are accepted") from None
     except (OSError, ValueError, SyntaxError):  # what PIL raises for a damaged file
         raise refusal("this image cannot be read: upload a PNG, JPEG or WebP of the game") from None
-    raise refusal(f"the image has {megapixels:.0f} megapixels: {limit}")
+    return np.asarray(image.resize((96, 96), Image.BOX))
+
+
+def read_state(model, state):
+    """The state {z, h, c} of an earlier answer -> [z, h, c]; the first start state if there is none."""
+    if not state:
+        return model.starts[0]
+    try:
+        return model.state(state["z"], state["h"], state["c"])
+    except (KeyError, TypeError, ValueError):
+        raise refusal("state must be what another call has answered, {z, h, c}, or empty") from None
+
+
+def read_keys(model, keys):
+    """Keys of some frames -> array (1, T, K)."""
+    names = model.meta["keys"]
+    for row in keys:
+        if not isinstance(row, list) or len(row) != len(names) or any(key not in (0, 1) for key in row):
+            raise refusal(f"keys must be {len(names)} numbers a frame, each 0 or 1: {names}")
+    return np.array(keys, np.float32).reshape(1, -1, len(names))
+
+
+def listed(z, h, c):
+    return {"z": z[0].tolist(), "h": h[:, 0].tolist(), "c": c[:, 0].tolist()}
 
 
 def api(models):
@@ -197,31 +206,9 @@ def api(models):
             raise refusal(f"model must be one of: {', '.join(models)}")
         return models[name]
 
-    def read_state(model, state):
-        """The state {z, h, c} of an earlier answer -> [z, h, c]; the first start state if there is none."""
-        if not state:
-            return model.starts[0]
-        try:
-            return model.state(state["z"], state["h"], state["c"])
-        except (KeyError, TypeError, ValueError):
-            raise refusal("state must be what another call has answered, {z, h, c}, or empty") from None
-
-    def read_keys(model, keys):
-        """Keys of some frames -> array (1, T, K)."""
-        names = model.meta["keys"]
-        for row in keys:
-            if not isinstance(row, list) or len(row) != len(names) or any(key not in (0, 1) for key in row):
-                raise refusal(f"keys must be {len(names)} numbers a frame, each 0 or 1: {names}")
-        return np.array(keys, np.float32).reshape(1, -1, len(names))
-
-    def listed(z, h, c):
-        return {"z": z[0].tolist(), "h": h[:, 0].tolist(), "c": c[:, 0].tolist()}
-
     def step(keys: list, state: dict | None = None, model: str = default) -> dict:
         """One frame under held keys: from a state {z, h, c} to the next one."""
-        dream = find(model)
-        z, h, c = read_state(dream, state)
-        return listed(*dream.step(z, read_keys(dream, [keys])[:, 0], h, c))
+        return rollout([keys], state, model)["state"]
 
     def rollout(keys: list, state: dict | None = None, model: str = default) -> dict:
         """A dream under a list of keys -> {z: of every frame, state: after the last}."""
@@ -248,7 +235,7 @@ def api(models):
     gr.api(step)
     gr.api(rollout)
     with gr.Row(visible=False):
-        file, numbers, name = gr.File(label="image"), gr.JSON(label="z"), gr.Textbox(default, label="model")
+        file, z, name = gr.File(label="image"), gr.JSON(label="z"), gr.Textbox(default, label="model")
         image, button = gr.Image(label="image", format="png"), gr.Button()
-    button.click(encode, [file, name], numbers, api_name="encode", api_description="The z of an image of the game.")
-    button.click(decode, [numbers, name], image, api_name="decode", api_description="The image of a z, 96 x 96.")
+    button.click(encode, [file, name], z, api_name="encode", api_description="The z of an image of the game.")
+    button.click(decode, [z, name], image, api_name="decode", api_description="The image of a z, 96 x 96.")
