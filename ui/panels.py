@@ -42,11 +42,10 @@ def open_upload(path):
         with zipfile.ZipFile(path) as archive:
             megabytes = sum(entry.file_size for entry in archive.infolist()) / 1e6
         if megabytes > MAX_EPISODE_MB:
-            raise refusal(f"the episode has {megabytes:.0f} MB when unpacked, at most {MAX_EPISODE_MB} MB "
-                          f"({MAX_FRAMES:,} frames) are accepted")
+            raise ValueError(f"{megabytes:.0f} MB when unpacked, at most {MAX_EPISODE_MB} MB are accepted")
         episode = load_episode(path, ("frames", "keys"))
     except (zipfile.BadZipFile, ValueError) as error:
-        raise refusal(f"this episode cannot be used, choose an .npz file of collect.py: {error}") from None
+        raise refusal(f"this episode cannot be used ({error}): upload an .npz file of collect.py") from None
     return episode["frames"], episode["keys"]
 
 
@@ -105,10 +104,11 @@ def comparison(models):
         return path, curve_of(difference, model.frame_s), gr.DownloadButton(value=path, interactive=True)
 
     with gr.Tab("Compare an episode"):
-        gr.Markdown("An episode of yours (`data/<game>/frames/episode_*.npz` of `collect.py`), the dream under "
-                    "the same keys, after ten true frames, and their difference. Below: how far the dream is from "
-                    "the truth, and how far the best that 16 numbers can show (*reconstructed*) and a frame that "
-                    f"stands still (*persistence*). At most {UPLOAD_MB} MB and {MAX_FRAMES:,} frames.")
+        gr.Markdown("An episode of yours (`data/<game>/frames/episode_*.npz` of `collect.py`), the dream "
+                    "under the same keys, after ten true frames, and their difference. Below: how far the "
+                    "dream is from the truth, beside the best that 16 numbers can show (*reconstructed*) and "
+                    "a frame that stands still (*persistence*). "
+                    f"At most {UPLOAD_MB} MB and {MAX_FRAMES:,} frames.")
         with gr.Row():
             model = gr.Dropdown(list(models), label="Dream", visible=len(models) > 1)
             start = gr.Number(0, label="From frame", precision=0, minimum=0)
