@@ -4,9 +4,9 @@
                                             over (T,) bool: the life has ended in this frame; where the game
                                             tells them pose (T, 12, 3) and score (T,) float32
     data/<game>/frames/meta.json            how they were made
-    held_out/<game>/<kind>.npz              whole episodes that only measure, all arrays with E in front; as in frames/
-    data/<game>/latents/*.npy               z (E, T, Z) float32 or float16, keys (E, T, K) uint8, restart (E, T) bool,
-                                            done (E,) bool
+    held_out/<game>/<kind>.npz              whole episodes that only measure: the same arrays, with E in front
+    data/<game>/latents/*.npy               z (E, T, Z) float32 or float16, keys (E, T, K) uint8,
+                                            restart (E, T) bool, done (E,) bool
 
 Shapes: E episodes, T frames of an episode, Z latent features, K keys
 """
@@ -25,7 +25,7 @@ from pathlib import Path
 import numpy as np
 
 SIZE = 96                   # a frame is SIZE x SIZE pixels
-KINDS = ("random", "gait", "human", "held")  # of keys that held-out episodes are played with, as reports list them
+KINDS = ("random", "gait", "human", "held")  # of held-out episodes' keys, as reports list them
 HELD_OUT = 20               # one whole episode in 20 is never trained on: it only measures
 CONTEXT = 10                # true frames that a rollout has seen before it begins
 UNREADABLE = (OSError, ValueError, EOFError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error,
@@ -67,12 +67,11 @@ def disk_errors(folder):
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EFBIG):
             raise
-        raise SystemExit(f"cannot write to {folder}: {error.strerror}. Nothing already made is lost: make room "
-                         "and run the same command again") from None
+        raise SystemExit(f"cannot write to {folder}: {error.strerror}. Nothing already made is lost: "
+                         "make room and run the same command again") from None
 
 
-# ---------------------------------------------------------------------------------------------- recorded
-# episodes
+# ------------------------------------------------------------------------------------------ recorded episodes
 
 def episode_path(frames_folder, episode):
     return frames_folder / f"episode_{episode:06d}.npz"
@@ -99,16 +98,14 @@ def save_episode(path, arrays):
 
 
 def load_episode(path, names=("frames", "keys", "restart")):
-    """Read the named arrays of one episode -> dict. Raises ValueError that says what is wrong with the
-    file."""
+    """Read the named arrays of one episode -> dict. Raises ValueError that says what is wrong with it."""
     episode = read_arrays(path, names)
     check_episode(episode, names)
     return episode
 
 
 def read_arrays(path, names):
-    """The named arrays of an .npz file, as far as it has them -> dict. Raises ValueError if it cannot be
-    read."""
+    """Those of the named arrays that an .npz file has -> dict. Raises ValueError if it cannot be read."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in names if name in archive}
@@ -117,8 +114,7 @@ def read_arrays(path, names):
 
 
 def check_episode(episode, names=("frames", "keys", "restart")):
-    """Raise ValueError that says what is wrong with the arrays of one episode. names: those it should
-    have."""
+    """Raise ValueError that says what is wrong with an episode's arrays. names: those it should have."""
     for name in ("frames", "keys", "restart"):
         if name in names and name not in episode:
             raise ValueError(f"no array '{name}' in it: not an episode of collect.py")
@@ -137,9 +133,8 @@ def check_episode(episode, names=("frames", "keys", "restart")):
 
 
 def load_held_out(folder):
-    """The held-out episodes by the kind of keys they were played with: {kind: dict of arrays (E, T, ...)}. Of
-    M more episodes there are the first frames alone, and all keys and falls: more_frames, more_keys,
-    more_over (M, ...).
+    """The held-out episodes by the kind of keys they were played with: {kind: dict of arrays (E, T, ...)}.
+    Of M more there are the first frames, all keys and falls: more_frames, more_keys, more_over (M, ...).
 
     Ends the program with one line if there are none, or a file is damaged."""
     kinds = {}
@@ -152,7 +147,8 @@ def load_held_out(folder):
                 check_episode(dict(zip(arrays, episode)))
             arrays |= read_arrays(path, ("more_frames", "more_keys", "more_over"))
         except ValueError as error:
-            raise SystemExit(f"{path}: {error}: move it away, and run  python collect.py --held-out  again") from None
+            raise SystemExit(f"{path}: {error}: move it away, "
+                             "and run  python collect.py --held-out  again") from None
         kinds[path.stem] = arrays
     if not kinds:
         raise SystemExit(f"no held-out episodes in {folder}: run  python collect.py --held-out  first")
@@ -179,8 +175,7 @@ def load_episodes(frames_folder, names=("frames", "keys", "restart"), wanted=Non
 def load_frames(frames_folder, memory):
     """The frames of all episodes -> uint8 (E, T, 96, 96, 3), numbers (E,).
 
-    memory: bytes that they may take; more lie in a memory-mapped file, which is gone when the program
-    ends."""
+    memory: bytes that they may take; more lie in a memory-mapped file, gone when the program ends."""
     count, frames, numbers = len(episode_files(frames_folder)), None, []
     for number, episode in load_episodes(frames_folder, ("frames",)):
         if frames is None:
@@ -188,11 +183,12 @@ def load_frames(frames_folder, memory):
             if np.prod(shape) < memory:
                 frames = np.empty(shape, np.uint8)
             else:
-                file = tempfile.TemporaryFile(dir=frames_folder)  # noqa: SIM115 (it lives as long as the array)
+                file = tempfile.TemporaryFile(dir=frames_folder)  # noqa: SIM115 (open while the array lives)
                 frames = np.memmap(file, np.uint8, "w+", shape=shape)
         if episode["frames"].shape != frames.shape[1:]:
-            raise SystemExit(f"{episode_path(frames_folder, number)} has {len(episode['frames'])} frames, the first "
-                             f"episode {frames.shape[1]}: record them in different folders (--data)")
+            raise SystemExit(f"{episode_path(frames_folder, number)} has {len(episode['frames'])} frames, "
+                             f"the first episode {frames.shape[1]}: "
+                             "record them in different folders (--data)")
         frames[len(numbers)] = episode["frames"]
         numbers.append(number)
     if not numbers:
@@ -201,8 +197,7 @@ def load_frames(frames_folder, memory):
 
 
 def load_poses(frames_folder, numbers):
-    """The recorded poses of the numbered episodes -> float32 (E, T, P, 3). Ends the program if the game tells
-    none."""
+    """Recorded poses of the numbered episodes -> float32 (E, T, P, 3). Ends the program if there are none."""
     wanted = set(numbers.tolist())
     episodes = [e for _, e in load_episodes(frames_folder, ("restart", "pose"), wanted=wanted.__contains__)]
     if not all("pose" in episode for episode in episodes):
@@ -218,12 +213,10 @@ def memory_bytes():
         return 8 * 10 ** 9
 
 
-# ----------------------------------------------------------------------------------------------------------
-# latents
+# ---------------------------------------------------------------------------------------------------- latents
 
 class Latents:
-    """The latents of many episodes as memory-mapped arrays: z (E, T, Z), keys (E, T, K), restart (E, T), done
-    (E,).
+    """The latents of many episodes, memory-mapped: z (E, T, Z), keys (E, T, K), restart (E, T), done (E,).
 
     An episode counts once `done` says so, which is written last: a stopped run leaves no half episode.
     """
@@ -251,7 +244,8 @@ class Latents:
         if read_json(folder / "meta.json") == meta and (folder / "done.npy").exists():
             old = cls(folder)
             if old.z.dtype != dtype:
-                raise SystemExit(f"{folder} holds {old.z.dtype}, not {np.dtype(dtype)}: name that one, or move it away")
+                raise SystemExit(f"{folder} holds {old.z.dtype}, not {np.dtype(dtype)}: "
+                                 "name that one, or move it away")
             if old.z.shape[1:] != (frames, features):
                 old = None
             elif len(old.done) >= episodes:
@@ -261,7 +255,7 @@ class Latents:
         for name, (array_dtype, shape) in arrays.items():
             path = folder / f"{name}.part.npy"
             array = np.lib.format.open_memmap(path, "w+", array_dtype, shape)
-            if hasattr(os, "posix_fallocate"):  # else a disk that is full later kills the process without an error
+            if hasattr(os, "posix_fallocate"):  # else a disk that fills up kills the process without an error
                 with open(path, "r+b") as file:
                     os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
             if old is not None:

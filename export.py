@@ -6,18 +6,18 @@ Writes  <out>/encoder.onnx    frames uint8 (N, 96, 96, 3) -> z (N, Z)
         <out>/decoder.onnx    z (N, Z) -> rgba uint8 (N, 96, 96, 4), alpha 255
         <out>/dynamics.onnx   z (N, Z), keys (N, K), h (L, N, H), c (L, N, H) -> z_next, h_next, c_next
         <out>/model.js        meta and the same graphs as base64(gzip) in a script: self.DREAM_MODEL = {...}
-        <out>/clips.js        where there are held-out episodes (collect.py --held-out): self.DREAM_CLIPS = [...],
-                              short recordings of the real game
-        <out>/meta.json       game, keys, pace, start states, ranges, the history of all trainings, sha256 of the
-                              rest; where they are known: url of the game, shape [width, height] of its
+        <out>/clips.js        where there are held-out episodes: self.DREAM_CLIPS = [...], short recordings
+                              of the real game (collect.py --held-out)
+        <out>/meta.json       game, keys, pace, start states, ranges, the history of all trainings, sha256 of
+                              the rest; where they are known: url of the game, shape [width, height] of its
                               canvas, gaits, and a readout of metres and falls from the state
 
     python export.py --game runner
 
 Every graph is run by onnxruntime and compared with PyTorch first; if they differ, nothing is replaced.
 
-Shapes: N frames side by side, E episodes, T frames of an episode, Z latent features, K keys, L LSTM layers, H
-hidden width, F = L H + Z features of the readout
+Shapes: N frames side by side, E episodes, T frames of an episode, Z latent features, K keys, L LSTM layers,
+H hidden width, F = L H + Z features of the readout
 """
 import argparse
 import base64
@@ -54,8 +54,7 @@ def rounded(x, digits=6):
 
 
 def load_all(folder):
-    """-> autoencoder, dynamics, latents, facts (how the game was recorded), trainings: {"history",
-    "fidelity"}.
+    """-> autoencoder, dynamics, latents, facts of the recording, trainings {"history", "fidelity"}.
 
     Ends the program with one line if they do not belong together."""
     autoencoder, ae_checkpoint = training.load(folder / "ae.pt", models.Autoencoder)
@@ -68,12 +67,14 @@ def load_all(folder):
         raise SystemExit(f"no {', '.join(sorted(missing))} in meta.json of {folder}/frames or latents: "
                          f"run  python collect.py --game {folder.name}  and encode.py again")
     z_sizes = {"ae.pt": autoencoder.config.z, "latents": latents.z.shape[2], "lstm.pt": dynamics.config.z}
-    key_counts = {"latents": latents.keys.shape[2], "lstm.pt": dynamics.config.keys, "game": len(facts["keys"])}
+    key_counts = {"latents": latents.keys.shape[2], "lstm.pt": dynamics.config.keys,
+                  "game": len(facts["keys"])}
     if len(set(z_sizes.values())) > 1 or len(set(key_counts.values())) > 1:
         raise SystemExit(f"{folder} does not fit together: size of z {z_sizes}, keys {key_counts}: "
                          "run encode.py and train_lstm.py again")
     trainings = {"history": [*ae_checkpoint["history"], *lstm_checkpoint["history"]],
-                 "fidelity": {"autoencoder": ae_checkpoint["figures"], "dynamics": lstm_checkpoint["figures"]}}
+                 "fidelity": {"autoencoder": ae_checkpoint["figures"],
+                              "dynamics": lstm_checkpoint["figures"]}}
     return autoencoder, dynamics, latents, facts, trainings
 
 
@@ -93,8 +94,8 @@ def find_lives(restart, episodes):
 
 
 def start_states(latents, episodes, dynamics, number):
-    """The first frame of a life, then number - 1 moments of play, spread over the episodes' lives -> [{z, h,
-    c}], without h and c where they are zero."""
+    """The first frame of a life, then number - 1 moments of play, spread over the episodes' lives
+    -> [{z, h, c}], without h and c where they are zero."""
     lives = find_lives(latents.restart, episodes)
     first = next((life for life in lives if latents.restart[life[0], life[1]]), lives[0])
     starts = [{"z": rounded(latents.z[first[0], first[1]])}]
@@ -109,11 +110,10 @@ def start_states(latents, episodes, dynamics, number):
 
 
 def drift_limit(autoencoder, z, std):
-    """What a drift meter calls 1: twice the distance between z and encode(decode(z)), in std, that 99% of
-    real z (N, Z) keep."""
+    """A drift meter's 1: twice the distance of z and encode(decode(z)), in std, that 99% of z (N, Z) keep."""
     z = torch.from_numpy(z.astype(np.float32))
-    again = torch.cat([autoencoder.encoder(autoencoder.decoder.paint(part)[..., :3]) for part in z.split(128)])
-    return 2 * float(np.quantile(np.linalg.norm((again - z).numpy() / std, axis=1), 0.99))
+    again = [autoencoder.encoder(autoencoder.decoder.paint(part)[..., :3]) for part in z.split(128)]
+    return 2 * float(np.quantile(np.linalg.norm((torch.cat(again) - z).numpy() / std, axis=1), 0.99))
 
 
 def best_gaits(game):
@@ -129,10 +129,12 @@ def readout(frames_folder, latents, dynamics, most=150):
     episodes -> {layers, metres, over: [bias, F weights], metres_r2}, or None where no score was recorded.
 
     metres: covered in this step; over: 1 in the frames in which a life has ended."""
-    encoded = [n for n in data.episode_files(frames_folder) if n < len(latents.done) and latents.done[n]][:most]
+    encoded = [n for n in data.episode_files(frames_folder)
+               if n < len(latents.done) and latents.done[n]][:most]
     if not encoded:
         return None
-    episodes = dict(data.load_episodes(frames_folder, ("restart", "over", "score"), set(encoded).__contains__))
+    episodes = dict(data.load_episodes(frames_folder, ("restart", "over", "score"),
+                                       set(encoded).__contains__))
     if not all("score" in episode and "over" in episode for episode in episodes.values()):
         return None
 
@@ -177,9 +179,10 @@ def make_clips(folder, autoencoder, dynamics):
         sheet = sheet.reshape(-1, COLUMNS, size, size, 3).swapaxes(1, 2).reshape(-1, COLUMNS * size, 3)
         file = io.BytesIO()
         Image.fromarray(sheet).save(file, "WEBP", quality=85, method=6)
-        clips.append({"kind": kind, "frames": len(shown), "keys": policies.to_text(keys[CONTEXT:CONTEXT + CLIP]),
-                     "start": {"z": rounded(z[-1]), "h": rounded(h[:, 0]), "c": rounded(c[:, 0])},
-                     "picture": "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()})
+        clips.append({"kind": kind, "frames": len(shown),
+                      "keys": policies.to_text(keys[CONTEXT:CONTEXT + CLIP]),
+                      "start": {"z": rounded(z[-1]), "h": rounded(h[:, 0]), "c": rounded(c[:, 0])},
+                      "picture": "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()})
     return clips
 
 
@@ -232,11 +235,13 @@ def write_folder(out, meta, graph_files, clips):
 
 @torch.no_grad()
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--game", default="runner", help="name or path of the game's description")
     parser.add_argument("--data", default="data", help="folder of all recordings")
     parser.add_argument("--out", type=Path, help="model folder to write; data/<game>/model by default")
-    parser.add_argument("--starts", type=int, default=8, help="start states, the first of them the start of a life")
+    parser.add_argument("--starts", type=int, default=8,
+                        help="start states, the first of them the start of a life")
     args = parser.parse_args()
 
     folder = data.game_folder(args.data, args.game)
@@ -261,7 +266,8 @@ def main():
                 raise SystemExit(f"{path.name} differs from PyTorch by {worst:.1e}, more than {TOLERANCE}: "
                                  f"nothing in {out} is replaced")
             graph_files[name] = path.read_bytes()
-            print(f"{path.name:13} {len(graph_files[name]) / 1e6:6.2f} MB | differs from PyTorch by {worst:.1e}")
+            print(f"{path.name:13} {len(graph_files[name]) / 1e6:6.2f} MB | "
+                  f"differs from PyTorch by {worst:.1e}")
     write_folder(out, meta, graph_files, clips)
     print(f"{meta['parameters']:,} parameters, {len(meta['starts'])} start states -> {out}")
 

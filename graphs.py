@@ -1,7 +1,7 @@
 """Networks as ONNX graphs: written with short weights, and compared with PyTorch.
 
-Weights are stored as float16 with 8 of its 11 significant bits, which gzip makes smaller, and computed with
-as float32.
+Weights are stored as float16 with 8 of its 11 significant bits, which gzip makes smaller,
+and computed with as float32.
 
 Shapes: N frames side by side, Z latent features, K keys, L LSTM layers, H hidden width
 """
@@ -46,8 +46,7 @@ def make_graphs(autoencoder, dynamics):
 
 
 def example(dynamics, z, n):
-    """Inputs of all graphs for n frames: noise, z of real frames (any, Z), each key in turn, some state ->
-    {name: tensor}."""
+    """Inputs of all graphs for n frames -> {name: tensor}: noise, real z (any, Z), keys in turn, a state."""
     c = dynamics.config
     rng = np.random.default_rng(n)
     h, cell = torch.from_numpy(rng.normal(0, 0.3, (2, c.layers, n, c.hidden)).astype(np.float32))
@@ -67,8 +66,7 @@ def shorten(network):
 
 
 def store_halves(graph):
-    """Keep the large weights of an ONNX graph as float16, with a Cast behind each: half the file, computed in
-    float32."""
+    """Keep a graph's large weights as float16, a Cast behind each: half the file, computed in float32."""
     casts = []
     for weight in graph.initializer:
         values = onnx.numpy_helper.to_array(weight)
@@ -87,11 +85,12 @@ def write(path, graph, inputs):
     batch_axes = tuple({1 if name in ("h", "c") else 0: torch.export.Dim("N")} for name in graph.inputs)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch's exporter warns about its own internals
-        torch.onnx.export(graph, tuple(inputs[name] for name in graph.inputs), str(path), input_names=graph.inputs,
-                          output_names=graph.outputs, dynamic_shapes=(batch_axes,), external_data=False,
-                          verbose=False)
+        torch.onnx.export(graph, tuple(inputs[name] for name in graph.inputs), str(path),
+                          input_names=graph.inputs, output_names=graph.outputs,
+                          dynamic_shapes=(batch_axes,), external_data=False, verbose=False)
     model = onnx.load(path)
-    for part in (model.graph, *model.graph.node, *model.graph.input, *model.graph.output, *model.graph.value_info):
+    for part in (model.graph, *model.graph.node, *model.graph.input, *model.graph.output,
+                 *model.graph.value_info):
         del part.metadata_props[:]  # stack traces with the folders of this machine
     store_halves(model.graph)
     onnx.save(model, path)

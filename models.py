@@ -17,9 +17,8 @@ from upconv import Up
 
 @dataclass
 class AutoencoderConfig:
-    """What makes an Autoencoder. `dropout` acts in the narrow linear layers, `noise` multiplies z in
-    training, `pose_angles` is how many body angles the pose head reads from z in training (0: no pose
-    head)."""
+    """What makes an Autoencoder. `dropout` acts in narrow linear layers, `noise` multiplies z in training,
+    `pose_angles` is how many body angles the pose head reads from z in training (0: no pose head)."""
     z: int = 16
     dropout: float = 0.0
     noise: float = 0.05
@@ -62,7 +61,8 @@ def init_weights(module):
             if isinstance(layer, nn.ConvTranspose2d):
                 # An output pixel sees every second row and column of the kernel; from a 1x1 map, one weight.
                 from_1x1 = layer.in_channels == 576
-                fan_in = layer.in_channels * (1 if from_1x1 else layer.weight[0, 0].numel() / layer.stride[0] ** 2)
+                seen = 1 if from_1x1 else layer.weight[0, 0].numel() / layer.stride[0] ** 2
+                fan_in = layer.in_channels * seen
             nn.init.normal_(layer.weight, std=(2 / fan_in) ** 0.5)
             nn.init.zeros_(layer.bias)
 
@@ -90,7 +90,8 @@ class Decoder(nn.Module):
         self.head = nn.Sequential(nn.Linear(config.z, 64), nn.Dropout(config.dropout), Mish(),
                                   nn.Linear(64, 576), nn.Dropout(config.dropout), Mish())
         self.first = nn.ConvTranspose2d(576, 64, 7, 2)
-        self.rest = nn.Sequential(Mish(), Up(64, 32, 7), Mish(), Up(32, 16, 9), Mish(), Up(16, 3, 8), nn.Sigmoid())
+        self.rest = nn.Sequential(Mish(), Up(64, 32, 7), Mish(), Up(32, 16, 9),
+                                  Mish(), Up(16, 3, 8), nn.Sigmoid())
 
     def forward(self, z):
         x = self.head(z)                                                    # (N, 576)
@@ -110,10 +111,10 @@ class Autoencoder(nn.Module):
 
     def __init__(self, config=None):
         super().__init__()
-        self.config = config or AutoencoderConfig()
-        self.encoder = Encoder(self.config)
-        self.decoder = Decoder(self.config)
-        self.pose_head = nn.Linear(self.config.z, 2 * self.config.pose_angles) if self.config.pose_angles else None
+        self.config = c = config or AutoencoderConfig()
+        self.encoder = Encoder(c)
+        self.decoder = Decoder(c)
+        self.pose_head = nn.Linear(c.z, 2 * c.pose_angles) if c.pose_angles else None
         init_weights(self)
 
     def forward(self, frames):
@@ -124,8 +125,7 @@ class Autoencoder(nn.Module):
 
     @torch.no_grad()
     def transform_z(self, matrix, shift):
-        """Turn every z into z @ matrix + shift, (Z, Z) and (Z), and undo it in what reads z: the painted
-        frames stay the same."""
+        """Turn every z into z @ matrix (Z, Z) + shift (Z), undone in what reads z: frames stay the same."""
         last, inverse = self.encoder.head[-1], torch.linalg.inv(matrix)
         last.weight.copy_(matrix.T @ last.weight)
         last.bias.copy_(last.bias @ matrix + shift)
@@ -153,8 +153,8 @@ class Dynamics(nn.Module):
         self.register_buffer("dz_std", torch.ones(c.z))
 
     def forward(self, z, keys, state=None):
-        """z (B, T, Z), keys float (B, T, K), state (h, c) each (L, B, H) or None: zeros -> z_next (B, T, Z),
-        state."""
+        """z (B, T, Z), keys float (B, T, K), state (h, c) each (L, B, H) or None: zeros
+        -> z_next (B, T, Z), state."""
         x, state = self.lstm(torch.cat([z, keys], dim=-1), state)  # (B, T, H)
         return self.next_z(z, x), state
 

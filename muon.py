@@ -7,14 +7,13 @@ import torch
 
 from training import has_bfloat16
 
-LARGEST = 512                      # wider matrices are left to AdamW: making their steps orthogonal takes too long
+LARGEST = 512                      # wider matrices are left to AdamW: their orthogonal steps take too long
 ITERATIONS = 5
 A, B, C = 3.4445, -4.7750, 2.0315  # coefficients of the iteration's polynomial, from the page above
 
 
 def orthogonalise(matrix):
-    """The nearest matrix (M, N) whose singular values are all about 1 (0.7 to 1.2), by Newton-Schulz
-    iteration."""
+    """The nearest matrix (M, N) whose singular values are all about 1 (0.7 to 1.2), by Newton-Schulz."""
     x = matrix.bfloat16() if has_bfloat16(matrix.device) else matrix
     is_tall = x.shape[0] > x.shape[1]
     x = x.T if is_tall else x
@@ -40,7 +39,8 @@ class Muon(torch.optim.AdamW):
                 matrices.append(weight)
         super().__init__([{"params": vectors, "weight_decay": 0.0, "momentum": 0.0},
                           {"params": wide, "momentum": 0.0},
-                          {"params": matrices, "lr": muon_lr, "momentum": momentum}], lr, weight_decay=weight_decay)
+                          {"params": matrices, "lr": muon_lr, "momentum": momentum}],
+                         lr, weight_decay=weight_decay)
 
     @torch.no_grad()
     def step(self, closure=None):

@@ -9,8 +9,8 @@ Writes  data/<game>/ae.pt (the best epoch so far), ae_resume.pt, ae_log.jsonl, a
 
 The same command resumes.
 
-Shapes: N frames, C clips of frames in a row, E episodes, T frames of an episode, Z latent features, P body
-parts
+Shapes: N frames, C clips of frames in a row, E episodes, T frames of an episode, Z latent features,
+P body parts
 """
 import argparse
 import time
@@ -29,31 +29,37 @@ import training
 from muon import make_optimizer
 
 # The seed's recipe. Warm restarts, and the epochs of pure pixel loss, shrink with --epochs.
-ORIGINAL = {"epochs": 160, "batch": 256, "clip_len": 256, "lr": 1e-3, "muon": 0, "weight_decay": 0.01, "pose": 0,
-            "edge": 0.10, "interpretability": 10.0, "dropout": 0.2, "noise": 0.05}
+ORIGINAL = {"epochs": 160, "batch": 256, "clip_len": 256, "lr": 1e-3, "muon": 0, "weight_decay": 0.01,
+            "pose": 0, "edge": 0.10, "interpretability": 10.0, "dropout": 0.2, "noise": 0.05}
 RESTART_EPOCHS = 40   # of --original: a cosine cycle of its learning rate
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--game", default="runner", help="name or path of the game's description")
     parser.add_argument("--data", default="data", help="folder of all recordings")
     parser.add_argument("--device", help="cpu, cuda or mps; the best there is by default")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--init-from", type=Path, help="fine-tune this ae.pt; its z is kept as far as possible")
+    parser.add_argument("--init-from", type=Path,
+                        help="fine-tune this ae.pt; its z is kept as far as possible")
     parser.add_argument("--decoder-alone", action="store_true",
-                        help="with --init-from: leave its encoder as it is, and with it z, latents and dynamics")
+                        help="with --init-from: leave its encoder as it is, "
+                             "and with it z, latents and dynamics")
     group = parser.add_argument_group("optimisation")
     group.add_argument("--epochs", type=int, default=12, help="passes over the training frames")
     group.add_argument("--batch", type=int, default=64, help="frames a step")
-    group.add_argument("--clip-len", type=int, default=1, help="frames in a row in a batch; a divisor of --batch")
+    group.add_argument("--clip-len", type=int, default=1,
+                       help="frames in a row in a batch; a divisor of --batch")
     group.add_argument("--lr", type=float, default=2e-3, help="highest learning rate of AdamW")
-    group.add_argument("--muon", type=float, default=0.02, help="highest learning rate of Muon, for weights that are "
-                                                                "matrices; 0: AdamW for all")
+    group.add_argument("--muon", type=float, default=0.02,
+                       help="highest learning rate of Muon, for weights that are matrices; 0: AdamW for all")
     group.add_argument("--weight-decay", type=float, default=0.3)
     group = parser.add_argument_group("losses and regularisation")
-    group.add_argument("--pose", type=float, default=0, help="weight of a pose head that reads the pose from z")
-    group.add_argument("--edge", type=float, default=0, help="weight of the edge loss, after a quarter of the epochs")
+    group.add_argument("--pose", type=float, default=0,
+                       help="weight of a pose head that reads the pose from z")
+    group.add_argument("--edge", type=float, default=0,
+                       help="weight of the edge loss, after a quarter of the epochs")
     group.add_argument("--interpretability", type=float, default=0, help="weight of that loss, as late")
     group.add_argument("--dropout", type=float, default=0, help="in the narrow layers")
     group.add_argument("--noise", type=float, default=0.05, help="on z, as a share of it")
@@ -69,8 +75,7 @@ def parse():
 
 
 def reconstruct(model, frames, device, autocast):
-    """Held-out frames uint8 (E, T, 96, 96, 3) through the model, in evaluation mode -> uint8 of the same
-    shape."""
+    """Held-out frames uint8 (E, T, 96, 96, 3) through the model in evaluation mode -> the same shape."""
     reconstruction = np.empty_like(frames)
     with torch.no_grad(), autocast():
         for episode, out in zip(frames, reconstruction):
@@ -119,19 +124,19 @@ def train_step(model, frames, angles, clip_len, weights, autocast):
 
 
 def load_training_data(args, folder, device):
-    """-> clips uint8 (C, clip_len, 96, 96, 3), their angles (C, clip_len, P) or None, the numbers of the
-    clips to train on, held-out frames uint8 (E, T, 96, 96, 3), a sample uint8 (N, 96, 96, 3) of the training
-    frames."""
+    """-> clips uint8 (C, clip_len, 96, 96, 3), their angles (C, clip_len, P) or None, the numbers of
+    those to train on, held-out frames uint8 (E, T, 96, 96, 3), a sample uint8 (N, 96, 96, 3) of the rest."""
     frames, numbers = data.load_frames(folder / "frames", data.memory_bytes() / 2)
     is_held_out = data.is_held_out(numbers)
     held_out = frames[np.flatnonzero(is_held_out)[:10]]
     sample = frames[np.flatnonzero(~is_held_out)[::16], ::16].reshape(-1, *frames.shape[2:])[:4000]
     if frames.shape[1] % args.clip_len:
-        raise SystemExit(f"an episode of {frames.shape[1]} frames is not a multiple of --clip-len {args.clip_len}")
+        raise SystemExit(f"an episode of {frames.shape[1]} frames is not a multiple "
+                         f"of --clip-len {args.clip_len}")
     train = np.flatnonzero(np.repeat(~is_held_out, frames.shape[1] // args.clip_len))
     if len(train) * args.clip_len < args.batch or not len(held_out):
-        raise SystemExit(f"{len(numbers)} episodes of {frames.shape[1]} frames are too few: at least {data.HELD_OUT} "
-                         f"episodes, and a batch of {args.batch} frames are needed")
+        raise SystemExit(f"{len(numbers)} episodes of {frames.shape[1]} frames are too few: at least "
+                         f"{data.HELD_OUT} episodes, and a batch of {args.batch} frames are needed")
 
     def cut(episodes):  # (E, T, ...) -> (C, clip_len, ...), without a copy
         return torch.from_numpy(episodes).unflatten(1, (-1, args.clip_len)).flatten(0, 1)
@@ -214,22 +219,25 @@ def main():
               f"PSNR {psnr:5.2f} dB (mean frame {baseline:5.2f}) | "
               + clock.words(epoch + 1, "frames", steps * args.batch), flush=True)
         with data.disk_errors(folder):
-            plots.log(folder / "ae_log.jsonl", {"epoch": epoch + 1, "train": train_loss, "held_out": held_out_loss,
-                                                "psnr": psnr})
+            plots.log(folder / "ae_log.jsonl", {"epoch": epoch + 1, "train": train_loss,
+                                                "held_out": held_out_loss, "psnr": psnr})
             plots.draw_curves(folder / "ae_log.jsonl", folder / "ae_curves.png", ("train", "held_out"))
             shown = np.linspace(0, held_out.shape[1] - 1, 12).astype(int)
-            plots.draw_strip(folder / "ae_frames.png", [held_out[0, shown], reconstruction[0, shown],
-                                                        held_out[-1, shown], reconstruction[-1, shown]], scale=2)
+            plots.draw_strip(folder / "ae_frames.png",
+                             [held_out[0, shown], reconstruction[0, shown],
+                              held_out[-1, shown], reconstruction[-1, shown]], scale=2)
             # Keep the best epoch, and what the next one needs
             if psnr > best:
                 best = psnr
                 entry = training.history_entry(args, recording, count, seconds, device)
                 figures = {"epoch": epoch + 1, "psnr_db": round(psnr, 2)}
-                training.save(folder / "ae.pt", model if args.decoder_alone else standardise_z(model, sample, init),
-                              history=[*history, entry | {"figures": figures}], figures=figures)
-            training.save_resume(folder / "ae_resume.pt", model, optimizer, schedule, epoch=epoch + 1, best=best,
-                                 seconds=seconds, rng=rng.bit_generator.state)
-    print(f"best: {best:.2f} dB on held-out frames, in {folder / 'ae.pt'}; look at {folder / 'ae_frames.png'}")
+                stored = model if args.decoder_alone else standardise_z(model, sample, init)
+                training.save(folder / "ae.pt", stored, history=[*history, entry | {"figures": figures}],
+                              figures=figures)
+            training.save_resume(folder / "ae_resume.pt", model, optimizer, schedule, epoch=epoch + 1,
+                                 best=best, seconds=seconds, rng=rng.bit_generator.state)
+    print(f"best: {best:.2f} dB on held-out frames, in {folder / 'ae.pt'}; "
+          f"look at {folder / 'ae_frames.png'}")
 
 
 if __name__ == "__main__":

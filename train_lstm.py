@@ -28,7 +28,7 @@ import training
 from data import CONTEXT
 from muon import make_optimizer
 
-HORIZONS = (1, 5, 10, 25)  # frames of a rollout that its error is summed over; the last decides which epoch is kept
+HORIZONS = (1, 5, 10, 25)  # frames of a rollout that its error is summed over; the last one picks the epoch
 # The seed's recipe. Its warm restart comes after 20 epochs.
 ORIGINAL = {"epochs": 20, "rollout_epochs": 0, "batch": 32, "lr": 1e-3, "muon": 0, "weight_decay": 1e-5,
             "hidden": 128, "widths": (1024, 2048, 1024), "dropout": 0.1, "noise": 0.10}
@@ -36,7 +36,8 @@ RESTART_EPOCHS = 20        # of --original: a cosine cycle of its learning rate
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--game", default="runner", help="name or path of the game's description")
     parser.add_argument("--data", default="data", help="folder of all recordings")
     parser.add_argument("--device", help="cpu, cuda or mps; the best there is by default")
@@ -50,14 +51,17 @@ def parse():
     group.add_argument("--epochs", type=int, default=4, help="passes over the training episodes")
     group.add_argument("--batch", type=int, default=8, help="episodes a step")
     group.add_argument("--lr", type=float, default=1e-3, help="highest learning rate of AdamW")
-    group.add_argument("--muon", type=float, default=0.03, help="highest learning rate of Muon, for weights that are "
-                                                                "matrices and not too large; 0: AdamW for all")
+    group.add_argument("--muon", type=float, default=0.03,
+                       help="highest learning rate of Muon, for weights that are matrices and not too large; "
+                            "0: AdamW for all")
     group.add_argument("--weight-decay", type=float, default=1e-5)
     group = parser.add_argument_group("losses and regularisation")
     group.add_argument("--rollout-epochs", type=int, default=1, help="at the end, in which rollouts join")
     group.add_argument("--rollout", type=int, default=16, help="frames of a rollout")
-    group.add_argument("--teacher-weight", type=float, default=4, help="of the one-step loss beside that of rollouts")
-    group.add_argument("--noise", type=float, default=0.10, help="on the input z, as a share of the std of its steps")
+    group.add_argument("--teacher-weight", type=float, default=4,
+                       help="of the one-step loss beside that of rollouts")
+    group.add_argument("--noise", type=float, default=0.10,
+                       help="on the input z, as a share of the std of its steps")
     args = training.use_original(parser, ORIGINAL)
     if args.rollout < 2:
         raise SystemExit("--rollout must be 2 frames or more; without rollouts: --rollout-epochs 0")
@@ -66,8 +70,7 @@ def parse():
 
 @torch.no_grad()
 def rollout_from(model, z, keys, start, steps):
-    """Roll out frames start ... start + steps - 1 after the CONTEXT true frames before them -> (B, steps,
-    Z)."""
+    """Roll out frames start ... start + steps - 1 after the CONTEXT true ones before -> (B, steps, Z)."""
     first = start - CONTEXT
     predicted, state = model(z[:, first:start], keys[:, first:start])
     rest, _ = model.rollout(predicted[:, -1], keys[:, start:start + steps - 1], state)
@@ -80,8 +83,7 @@ def measure(model, z, keys, restart):
 
     skill: 1 - MSE / MSE of persistence, one step ahead; skill_alive leaves out the steps into a new life.
     rollout_N: error of rollouts summed over N frames, over that of persistence; below 1 is better than it.
-    spread: std of z in the second half of rollouts as long as the episodes, over the real one: 1 is as
-    lively."""
+    spread: std of z in the second half of episode-long rollouts, over the real one: 1 is as lively."""
     # One step ahead
     predicted, _ = model(z[:, :-1], keys[:, :-1])
     error, persistence = (predicted - z[:, 1:]).square(), (z[:, :-1] - z[:, 1:]).square()
@@ -106,8 +108,7 @@ def measure(model, z, keys, restart):
 
 @torch.no_grad()
 def draw_rollouts(path, model, decoder, z, keys, frames=12, every=2):
-    """A filmstrip of two episodes: the painted true z over the rollout under the same keys, `every`
-    frames."""
+    """A filmstrip of two episodes: painted true z over the rollout under the same keys, `every` frames."""
     rollouts = rollout_from(model, z[:2], keys[:2], CONTEXT, frames * every)[:, ::every]
     truth = z[:2, CONTEXT:CONTEXT + frames * every:every]
     rows = []
@@ -119,9 +120,9 @@ def draw_rollouts(path, model, decoder, z, keys, frames=12, every=2):
 def train_step(model, z, keys, scale, noise, rollout=0, teacher_weight=1.0):
     """One batch of episodes: z (B, T, Z), keys (B, T, K) -> loss (scalar, 1 is as good as persistence).
 
-    scale (Z): what the squared errors are divided by. noise: on the input z, as a share of dz_std. rollout:
-    frames of the rollouts that branch off every so many frames, from the state that the true frames left; 0:
-    teacher forcing alone. teacher_weight: of the one-step loss beside them."""
+    scale (Z): what the squared errors are divided by. noise: on the input z, as a share of dz_std.
+    rollout: frames of the rollouts that branch off every so many frames, from the state that the true
+    frames left; 0: teacher forcing alone. teacher_weight: of the one-step loss beside them."""
     z_in = z[:, :-1] + noise * model.dz_std * torch.randn_like(z[:, :-1])
     keys, truth = keys[:, :-1], z[:, 1:]
 
@@ -163,15 +164,14 @@ def check_sizes(args, store):
 
 
 def load(store, episodes, device):
-    """The numbered episodes -> z float (B, T, Z), keys float (B, T, K), restart bool (B, T), on the device."""
+    """The numbered episodes -> z float (B, T, Z), keys float (B, T, K), restart bool (B, T) on the device."""
     arrays = (np.asarray(a[episodes]) for a in (store.z, store.keys, store.restart))
     z, keys, restart = (torch.from_numpy(a).to(device) for a in arrays)
     return z.float(), keys.float(), restart
 
 
 def make_model(args, store, train, device):
-    """-> the Dynamics, with the statistics of the training set or the weights of --init-from, and its
-    history."""
+    """-> the Dynamics, with the training set's statistics or the weights of --init-from, and its history."""
     model = models.Dynamics(models.DynamicsConfig(store.z.shape[2], store.keys.shape[2], args.hidden,
                                                   dropout=args.dropout, widths=tuple(args.widths))).to(device)
     if args.init_from:
@@ -179,7 +179,8 @@ def make_model(args, store, train, device):
         for name in ("z", "keys", "hidden", "widths"):
             old, new = getattr(init.config, name), getattr(model.config, name)
             if tuple(np.atleast_1d(old)) != tuple(np.atleast_1d(new)):
-                raise SystemExit(f"{args.init_from} has {name} {old}, this training {new}: make them the same")
+                raise SystemExit(f"{args.init_from} has {name} {old}, this training {new}: "
+                                 "make them the same")
         model.load_state_dict(init.state_dict())
         return model, checkpoint["history"]
     z = torch.from_numpy(np.asarray(store.z[train[::max(1, len(train) // 1000)]])).float()
@@ -261,8 +262,8 @@ def main():
                 figures = {"epoch": epoch + 1} | {name: round(value, 4) for name, value in figures.items()}
                 training.save(folder / "lstm.pt", model, history=[*history, entry | {"figures": figures}],
                               figures=figures)
-            training.save_resume(folder / "lstm_resume.pt", model, optimizer, schedule, epoch=epoch + 1, best=best,
-                                 seconds=seconds, rng=rng.bit_generator.state)
+            training.save_resume(folder / "lstm_resume.pt", model, optimizer, schedule, epoch=epoch + 1,
+                                 best=best, seconds=seconds, rng=rng.bit_generator.state)
     print(f"best: rollout over persistence {best:.3f} over {max(HORIZONS)} frames, in {folder / 'lstm.pt'}; "
           f"look at {folder / 'lstm_dream.png'}")
 

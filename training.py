@@ -23,8 +23,7 @@ UNREADABLE = (RuntimeError, ValueError, LookupError, EOFError, pickle.Unpickling
 
 
 def has_bfloat16(device):
-    """Whether the torch.device has instructions for bfloat16; a CPU without them is 7 times as fast with
-    float32."""
+    """Whether the torch.device has bfloat16 instructions; a CPU without is 7 times as fast with float32."""
     if device.type == "cpu":
         capabilities = torch.cpu.get_capabilities()
         return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
@@ -41,7 +40,8 @@ def pick_device(name=None):
         device = torch.device(name or best)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise SystemExit(f"no device {name} here ({str(error).splitlines()[0]}): use --device {best}") from None
+        raise SystemExit(f"no device {name} here ({str(error).splitlines()[0]}): "
+                         f"use --device {best}") from None
     return device, lambda: torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device))
 
 
@@ -53,9 +53,9 @@ def memory_bytes(device):
 
 
 def use_original(parser, original):
-    """Parse the arguments, with --original taking the place of the defaults -> args. original: {option:
-    value}."""
-    parser.add_argument("--original", action="store_true", help="the original's recipe in place of the defaults")
+    """Parse the arguments, --original in place of the defaults -> args. original: {option: value}."""
+    parser.add_argument("--original", action="store_true",
+                        help="the original's recipe in place of the defaults")
     if parser.parse_known_args()[0].original:
         parser.set_defaults(**original)
     return parser.parse_args()
@@ -64,32 +64,30 @@ def use_original(parser, original):
 def history_entry(args, recording, frames, seconds, device):
     """What a training writes down of itself, for the history: a dict for JSON.
 
-    args: its arguments. recording: meta.json of its data. frames: in its training set. seconds: that it
-    took."""
+    args: its arguments. recording: meta.json of its data. frames: in its training set. seconds: it took."""
     facts = ("game", "policy", "seed", "ticks_per_frame", "url")
-    return {"command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]), 
+    processor = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return {"command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
             "arguments": {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()},
             "data": {name: recording[name] for name in facts if name in recording},
-            "frames": frames, "seconds": round(seconds), "machine": f"{platform.machine()}, {os.cpu_count()} cores, "
-            + (torch.cuda.get_device_name(device) if device.type == "cuda" else device.type),
+            "frames": frames, "seconds": round(seconds),
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores, {processor}",
             "torch": str(torch.__version__)}
 
 
 def check_finite(loss, resume_path):
-    """End the program if the loss of an epoch (scalar) is not finite. resume_path: the checkpoint of the one
-    before."""
+    """End the program if the loss of an epoch (scalar) is not finite. resume_path: of the one before."""
     if not torch.isfinite(torch.as_tensor(loss)):
-        raise SystemExit(f"the training has diverged: use a lower --muon or --lr and move {resume_path.name} away. "
-                         "The best checkpoint so far is kept")
+        raise SystemExit("the training has diverged: use a lower --muon or --lr and move "
+                         f"{resume_path.name} away. The best checkpoint so far is kept")
 
 
-# ------------------------------------------------------------------------------------------------------
-# checkpoints
+# ------------------------------------------------------------------------------------------------ checkpoints
 
 def save(path, model, **rest):
     """Write a checkpoint aside, then rename: config, weights, and what else is given."""
     part = path.with_name(path.name + ".part")
-    with open(part, "wb") as file:  # with a file a full disk is an OSError, with a name an obscure RuntimeError
+    with open(part, "wb") as file:  # with a file a full disk is an OSError, with a name a RuntimeError
         torch.save({"config": asdict(model.config), "weights": model.state_dict(), **rest}, file)
     part.replace(path)
 
@@ -136,6 +134,6 @@ def load_resume(path, model, optimizer, schedule):
         torch.set_rng_state(state["torch_rng"])
     except UNREADABLE as error:
         reason = next(iter(str(error).splitlines()), "")
-        raise SystemExit(f"cannot resume from {path} ({type(error).__name__}: {reason}): use the arguments it was "
-                         "made with, or move it away to start anew") from None
+        raise SystemExit(f"cannot resume from {path} ({type(error).__name__}: {reason}): "
+                         "use the arguments it was made with, or move it away to start anew") from None
     return state

@@ -1,5 +1,4 @@
-"""Fixtures that several tests share: recordings, a browser, a model folder that export.py made of random
-weights."""
+"""Fixtures that several tests share: recordings, a browser, a model folder of random weights."""
 import os
 import shutil
 import signal
@@ -17,7 +16,7 @@ import models
 import training
 from capture.browser import launch
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job, and its children, would ignore Ctrl-C
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job would ignore Ctrl-C
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +56,8 @@ def toy_data(tmp_path_factory):
     with torch.no_grad():
         for weights in autoencoder.parameters():
             weights += 0.01 * torch.randn_like(weights)  # biases start at 0, and equal ones are stored once
-    training.save(folder / "ae.pt", autoencoder, history=[{"command": "train_ae.py"}], figures={"psnr_db": 1.5})
+    training.save(folder / "ae.pt", autoencoder, history=[{"command": "train_ae.py"}],
+                  figures={"psnr_db": 1.5})
     dynamics.dz_std *= 0.5
     with torch.no_grad():
         dynamics.head[-1].weight *= 30  # random weights hardly listen to the keys

@@ -16,9 +16,10 @@ PATIENCE = 10  # seconds that what a stopped run leaves behind may take to end
 
 
 def run(script, *args, **options):
-    """Run a script (train_ae.py) or module (capture.search_gaits) -> its result, with stdout and stderr as text."""
+    """Run a script (train_ae.py) or module (capture.search_gaits) -> its result, all output as text."""
     program = [ROOT / script] if script.endswith(".py") else ["-m", script]
-    return subprocess.run([sys.executable, *program, *map(str, args)], capture_output=True, text=True, **options)
+    command = [sys.executable, *program, *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, **options)
 
 
 def collect(folder, *args, workers=2, **options):
@@ -33,7 +34,8 @@ def episodes(folder, game="runner"):
 
 def complaint(result):
     """The one line with which a run ended; fails if there are more. Progress bars do not count."""
-    lines = [line for line in re.split(r"[\r\n]+", result.stderr) if line.strip() and not PROGRESS.search(line)]
+    lines = [line for line in re.split(r"[\r\n]+", result.stderr)
+             if line.strip() and not PROGRESS.search(line)]
     assert result.returncode != 0 and len(lines) == 1, result.stderr
     return lines[0]
 

@@ -85,7 +85,7 @@ def test_meta_and_script_agree_with_the_files(toy_model):
     assert meta["fidelity"] == {"autoencoder": {"psnr_db": 1.5}, "dynamics": {}}
     assert all(low < 0 < high for low, high in zip(meta["z_low"], meta["z_high"], strict=True))
     assert set(meta["sha256"]) == {"encoder.onnx", "decoder.onnx", "dynamics.onnx", "model.js", "clips.js"}
-    assert len(meta["gaits"]) == 3 and meta["gaits"][0]["score"] == max(gait["score"] for gait in meta["gaits"])
+    assert len(meta["gaits"]) == 3 and meta["gaits"][0]["score"] == max(g["score"] for g in meta["gaits"])
     assert "readout" not in meta  # nothing was recorded with a score
     for name, expected in meta["sha256"].items():
         assert hashlib.sha256((toy_model / name).read_bytes()).hexdigest() == expected
@@ -107,8 +107,8 @@ def test_clips_are_true_moments_with_their_keys(toy_data, toy_model):
     sheet = np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
     assert sheet.shape == (2 * 96, 15 * 96, 3)
     assert np.abs(sheet[96:, :96].astype(int) - recorded["frames"][0, 25]).mean() < 12  # the last of them
-    z, zero = session(toy_model, "encoder").run(None, {"frames": recorded["frames"][0]})[0], np.zeros((3, 1, 128))
-    h = c = zero.astype(np.float32)
+    z = session(toy_model, "encoder").run(None, {"frames": recorded["frames"][0]})[0]
+    h = c = np.zeros((3, 1, 128), np.float32)
     for t in range(10):
         _, h, c = session(toy_model, "dynamics").run(None, {
             "z": z[t:t + 1], "keys": recorded["keys"][0, t:t + 1].astype(np.float32), "h": h, "c": c})
@@ -160,7 +160,8 @@ def test_a_graph_that_differs_from_pytorch_replaces_nothing(toy_data, toy_model,
     monkeypatch.setattr("sys.argv", ["export.py", "--data", str(tmp_path)])
     with pytest.raises(SystemExit, match="differs from PyTorch by"):
         export.main()
-    assert {p.name for p in (tmp_path / "runner").iterdir()} == {"ae.pt", "lstm.pt", "latents", "held_out", "model"}
+    names = {path.name for path in (tmp_path / "runner").iterdir()}
+    assert names == {"ae.pt", "lstm.pt", "latents", "held_out", "model"}
     for path in toy_model.iterdir():
         assert (tmp_path / "runner" / "model" / path.name).read_bytes() == path.read_bytes(), path.name
 

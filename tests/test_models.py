@@ -176,7 +176,8 @@ def test_noise_and_dropout_act_in_training_only():
     model.eval()
     assert torch.equal(model(frames)[1], model(frames)[1])
     noisy = models.Autoencoder(models.AutoencoderConfig(noise=0.05))
-    assert torch.equal(noisy(frames)[0], noisy(frames)[0]) and not torch.equal(noisy(frames)[1], noisy(frames)[1])
+    assert torch.equal(noisy(frames)[0], noisy(frames)[0])
+    assert not torch.equal(noisy(frames)[1], noisy(frames)[1])
 
 
 def test_stored_z_has_std_1_or_is_that_of_init_from_and_paints_the_same():
@@ -223,5 +224,3 @@ def test_interpretability_loss_counts_features_that_change():
     every = torch.stack([torch.ones(16), torch.full((16,), 2.0)])[None]
     torch.testing.assert_close(losses.interpretability_loss(one), torch.tensor(0.0))
     torch.testing.assert_close(losses.interpretability_loss(every), torch.tensor(3.0))  # sqrt(16) - 1
-
-

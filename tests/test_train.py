@@ -41,8 +41,7 @@ def chain(tmp_path_factory):
 
 
 def copy_chain(chain, root, *ignored):
-    """A copy of the chain's folder, without the files of these patterns, that a test may spoil -> data
-    folder."""
+    """A copy of the chain's folder that a test may spoil, without files of these patterns -> data folder."""
     shutil.copytree(chain, root / "runner", ignore=shutil.ignore_patterns(*ignored))
     return root
 
@@ -71,7 +70,8 @@ def test_training_learns(chain):
 
 def test_history_holds_every_training(chain, tmp_path):
     ae, lstm = json.loads((chain / "model" / "meta.json").read_text())["history"]
-    assert ae["command"].startswith("train_ae.py --data") and lstm["command"].startswith("train_lstm.py --data")
+    assert ae["command"].startswith("train_ae.py --data")
+    assert lstm["command"].startswith("train_lstm.py --data")
     assert ae["frames"] == 20 * 64 and lstm["frames"] == 22 * 64
     for entry in (ae, lstm):
         assert entry["seconds"] >= 0 and entry["figures"]["epoch"] in (1, 2)
@@ -83,9 +83,9 @@ def test_history_holds_every_training(chain, tmp_path):
 
 
 def test_chain_writes_pictures_that_open(chain):
-    for name in ("frames/contact_sheet.png", "frames/clip.gif", "ae_curves.png", "ae_frames.png", "lstm_curves.png",
-                 "lstm_dream.png", "report/filmstrip.png", "report/rollout.png", "report/lives.png",
-                 "report/survival.png", "report/control.png", "report/clip.gif"):
+    for name in ("frames/contact_sheet.png", "frames/clip.gif", "ae_curves.png", "ae_frames.png",
+                 "lstm_curves.png", "lstm_dream.png", "report/filmstrip.png", "report/rollout.png",
+                 "report/lives.png", "report/survival.png", "report/control.png", "report/clip.gif"):
         with Image.open(chain / name) as picture:
             assert len(picture.convert("RGB").getcolors(1 << 24)) > 10, name
 
@@ -123,7 +123,8 @@ def test_resumed_training_equals_an_uninterrupted_one(chain, tmp_path, command, 
     for path in (f"{name}_resume.pt", f"{name}.pt", f"{name}_log.jsonl"):
         (folder / path).unlink()
     process = subprocess.Popen([sys.executable, ROOT / command[0], "--data", root, "--epochs", "2",
-                                *map(str, command[1:])], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                                *map(str, command[1:])],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not (folder / f"{name}_resume.pt").exists():
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.01)
@@ -162,8 +163,7 @@ def test_a_decoder_alone_leaves_the_encoder_as_it_is(chain, tmp_path):
             assert torch.equal(weight, after[name]) == name.startswith("encoder"), name
 
 
-# -------------------------------------------------------------------------------------------------------- bad
-# input
+# -------------------------------------------------------------------------------------------------- bad input
 
 @pytest.mark.parametrize(("script", "next_command"), [
     ("train_ae.py", "collect.py"), ("encode.py", "train_ae.py"), ("train_lstm.py", "encode.py"),
@@ -174,7 +174,8 @@ def test_empty_data_names_the_next_command(tmp_path, script, next_command):
 
 @pytest.mark.parametrize(("content", "words"), [
     (b"not a checkpoint", "is not a checkpoint"), (b"", "is not a checkpoint"),
-    ({"sizes": {}, "weights": {}}, "an earlier version"), ({"config": {"z": 8}, "weights": {}}, "is not a checkpoint"),
+    ({"sizes": {}, "weights": {}}, "an earlier version"),
+    ({"config": {"z": 8}, "weights": {}}, "is not a checkpoint"),
     ({"config": {"depth": 8}, "weights": {}}, "is not a checkpoint"), ({}, "is not a checkpoint")])
 def test_a_damaged_or_foreign_checkpoint_is_one_line(tmp_path, content, words):
     path = tmp_path / "ae.pt"
