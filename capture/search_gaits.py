@@ -1,17 +1,17 @@
-"""Find key patterns that run: play the game without drawing, keep the patterns that get far in many different
-ways.
+"""Search for gaits, key patterns that get far: play the game without drawing, keep the best of each kind.
 
 Reads   games/<game>.py, the page it names
 Writes  games/<game>_gaits.json, beside the description
 
     python -m capture.search_gaits --game runner --minutes 10
 
-A pattern has a period, and for each key the part of it in which the key is held. Of all patterns with about
-the same period and posture the one that gets farthest is kept (MAP-Elites, Mouret and Clune 2015); new ones
-are changed copies of those, or random. The game must tell a score. Stop it at any time: the same command goes
-on from the kept patterns.
+A pattern is a period, and for each key the part of it in which the key is held. The search is MAP-Elites
+(Mouret and Clune 2015): of all patterns with about the same period and posture the one that gets farthest is
+kept, and new patterns are random, or mutated copies of kept ones. The game must have a score. Stop it at any
+time: the same command resumes from the kept patterns.
 """
 import argparse
+import itertools
 import json
 import multiprocessing
 import time
@@ -22,136 +22,134 @@ from tqdm import tqdm
 
 import data
 from capture import policies, workers
-from capture.browser import TIMEOUT, GameError, Recorder
+from capture.browser import GameError, Recorder
 from capture.games import load_game
 
-TICKS = policies.GRID       # a frame: keys change at its borders
-BATCH = 8                   # patterns that a browser plays in one go
-STALL = 100                 # frames without a better score, after which a life is not worth following
+TICKS = policies.GRID       # ticks per frame: keys change only between two frames
+BATCH = 8                   # patterns that a browser plays in one call
+STALL = 100                 # frames without a better score after which a life is given up
 
-browser = None              # of a worker process: its Recorder
+recorder = None             # of a worker process; the GameError where it could not be opened
 
 
-def open_browser(game, timeout):
-    """Start of a worker process."""
-    global browser
+def open_recorder(game, timeout):
+    """Start of a worker process. An error is kept for play(): raised here, it would make the pool start
+    worker after worker."""
+    global recorder
     try:
-        browser = Recorder(sync_playwright().start(), game, 1, timeout)
-    except (GameError, SystemExit) as error:  # raised here, the pool would start worker after worker
-        browser = GameError(str(error))
+        recorder = Recorder(sync_playwright().start(), game, 1, timeout)
+    except (GameError, SystemExit) as error:
+        recorder = GameError(str(error))
 
 
 def play(patterns, frames):
-    """-> for each pattern the frames and score of its life, and a name of what it looks like."""
-    if isinstance(browser, GameError):
-        raise browser
+    """Play each pattern for one life -> [(look, frames until its best score, that score)]."""
+    if isinstance(recorder, GameError):
+        raise recorder
     keys = [policies.gait_keys(pattern, frames, TICKS) for pattern in patterns]
-    return [(*measure(life), look(pattern, life)) for pattern, life in zip(patterns, browser.run(keys, TICKS, STALL))]
+    results = []
+    for pattern, life in zip(patterns, recorder.run(keys, TICKS, STALL)):
+        best = int(np.argmax(life["scores"]))
+        results.append((look(pattern, life["poses"]), best + 1, life["scores"][best]))
+    return results
 
 
-def measure(life):
-    """-> frames until the best score, that score."""
-    best = int(np.argmax(life["scores"]))
-    return best + 1, life["scores"][best]
-
-
-def look(pattern, life):
-    """What a pattern looks like, coarsely: its period, and how high and how far forward the first body is
-    held."""
+def look(pattern, poses):
+    """What a pattern looks like, coarsely: its period, and height and lean of the first body."""
     period = int(np.log2(pattern["period"]) * 4)
-    if not life["poses"]:
+    if not poses:
         return (period,)
-    poses = np.array(life["poses"])
+    poses = np.array(poses)
     return period, round(poses[:, 1].mean() / 0.7), round(poses[:, 2].mean() / 0.25)
 
 
-def random_pattern(keys, rng):
-    start = rng.random(keys)
-    return {"period": rng.uniform(9, 75), "on": np.stack([start, start + rng.uniform(0.1, 0.7, keys)], 1) % 1}
+def make_pattern(period, on):
+    """A pattern with the digits that the file holds: what is played is what is kept."""
+    return {"period": round(float(period), 4), "on": np.round(on % 1, 4).tolist()}
 
 
 def new_pattern(rows, keys, rng):
-    """A random pattern, or a copy of a kept one with small or large changes, sometimes with a key as another
-    has it."""
+    """A random pattern, or a kept one (of rows) with small or large changes, sometimes with one key taken
+    from another."""
     if len(rows) < 10 or rng.random() < 0.1:
-        return random_pattern(keys, rng)
+        start = rng.random(keys)
+        return make_pattern(rng.uniform(9, 75), np.stack([start, start + rng.uniform(0.1, 0.7, keys)], 1))
     if rng.random() < 0.5:  # one of the best third
         rows = sorted(rows, key=lambda row: -row["score"])[:max(10, len(rows) // 3)]
     pattern, other = (rows[rng.integers(len(rows))] for _ in range(2))
     size = 10 ** rng.uniform(-3, -0.7)
-    on = (pattern["on"] + rng.normal(0, size, pattern["on"].shape)) % 1
+    on = np.array(pattern["on"]) + rng.normal(0, size, (keys, 2))
     if rng.random() < 0.2:
-        key = rng.integers(len(on))
+        key = rng.integers(keys)
         on[key] = other["on"][key]
-    return {"period": float(np.clip(pattern["period"] * np.exp(rng.normal(0, size / 2)), 6, 120)), "on": on}
+    return make_pattern(np.clip(pattern["period"] * np.exp(rng.normal(0, size / 2)), 6, 120), on)
 
 
-def save(path, game, played, kept, least):
-    """Write the kept patterns from the farthest on, one a line. played: how many were tried in all."""
-    rows = sorted((kept[look] for look in kept if kept[look]["score"] >= least), key=lambda row: -row["score"])
-    lines = [json.dumps({**row, "on": row["on"].tolist()}) for row in rows]
-    data.write_text(path, f'{{"game": "{game.name}", "played": {played}, "gaits": [\n ' + ",\n ".join(lines) + "\n]}\n")
+def save(path, game, played, rows):
+    """Write the kept patterns, the farthest first, one a line. played: how many were tried in all."""
+    lines = ",\n ".join(json.dumps(row) for row in sorted(rows, key=lambda row: -row["score"]))
+    data.write_text(path, f'{{"game": "{game.name}", "played": {played}, "gaits": [\n {lines}\n]}}\n')
 
 
-def rounded(pattern):
-    """As it will stand in the file: what is played must be what is kept."""
-    return {**pattern, "period": round(pattern["period"], 4), "on": np.round(pattern["on"], 4)}
+def search(game, pool, args):
+    """Play and keep patterns for args.minutes, save them after every round."""
+    old = data.read_json(game.gaits) or {"gaits": []}
+    played = old.get("played", 0)
+    rng = np.random.default_rng([args.seed, played])
+    patterns = [{"period": gait["period"], "on": gait["on"]} for gait in old["gaits"]]  # first: the kept ones
+    kept = {}  # look -> pattern with its frames and score; those below args.least are only mutated
+    end = time.monotonic() + 60 * args.minutes
+    with tqdm(unit=" patterns") as bar:
+        while True:
+            # A round: at least two batches for each worker
+            while len(patterns) < 2 * args.workers * BATCH:
+                patterns.append(new_pattern(list(kept.values()), len(game.keys), rng))
+            jobs = [(patterns[n:n + BATCH], args.frames) for n in range(0, len(patterns), BATCH)]
+            results = itertools.chain.from_iterable(pool.starmap(play, jobs))
+            for pattern, (name, frames, score) in zip(patterns, results):
+                if score > (kept[name]["score"] if name in kept else min(1, args.least)):
+                    kept[name] = {**pattern, "frames": frames, "score": score, "look": name}
+            played += len(patterns)
+            bar.update(len(patterns))
+            patterns = []
+
+            rows = [row for row in kept.values() if row["score"] >= args.least]
+            save(game.gaits, game, played, rows)
+            best, left = max((row["score"] for row in rows), default=0), end - time.monotonic()
+            if left < 0:
+                break
+            bar.set_postfix_str(f"best {best:.1f}, {len(rows)} kept, {left / 60:.1f} min left")
+    print(f"{len(rows)} patterns in {game.gaits}, the best gets to {best:.1f}")
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--game", default="runner", help="runner, qwop, or the path of a description")
-    parser.add_argument("--url", help="another address of the game's page, or the .html file of a local copy")
     parser.add_argument("--minutes", type=float, default=10)
-    parser.add_argument("--frames", type=int, default=1500, help="longest life that is followed, at 3 ticks a frame")
-    parser.add_argument("--least", type=float, default=5, help="score from which on a pattern is kept")
-    parser.add_argument("--workers", type=int, default=workers.default_workers(), help="browsers at the same time")
-    parser.add_argument("--timeout", type=float, default=TIMEOUT, help="seconds that a page may take to load")
+    parser.add_argument("--frames", type=int, default=1500, help="longest life, in frames of 3 ticks")
+    parser.add_argument("--least", type=float, default=5, help="lowest score of a pattern that is kept")
     parser.add_argument("--seed", type=int, default=0)
+    workers.add_worker_arguments(parser)
     args = parser.parse_args()
     if min(args.minutes, args.frames, args.workers, args.timeout) <= 0:
         raise SystemExit("--minutes, --frames, --workers and --timeout must be more than 0")
-
     game = load_game(args.game, args.url)
     if not game.score:
-        raise SystemExit(f"{args.game} tells no score, so nothing says how far a pattern gets: add score to it")
-    before = data.read_json(game.gaits) or {"gaits": []}
-    played = before.get("played", 0)
-    rng = np.random.default_rng([args.seed, played])
-    kept, best, many = {}, 0, 0  # look -> pattern with its frames and score
-    waiting = [{"period": gait["period"], "on": np.array(gait["on"])} for gait in before["gaits"]]  # to play again
-    end = time.monotonic() + 60 * args.minutes
+        raise SystemExit(f"{args.game} has no score, which says how far a pattern gets: add score to it")
+
     with workers.no_interrupt():  # Ctrl-C is for this process alone, which then ends the others
-        pool = multiprocessing.get_context("spawn").Pool(args.workers, open_browser, (game, args.timeout))
-    with pool, data.disk_errors(game.gaits), tqdm(unit=" patterns") as bar:
-        saved = time.monotonic()
-        while waiting or time.monotonic() < end:
-            while len(waiting) < args.workers * 2 * BATCH:
-                waiting.append(rounded(new_pattern(list(kept.values()), len(game.keys), rng)))
-            jobs = [waiting[n::args.workers * 2] for n in range(args.workers * 2)]
-            waiting = []
-            for job, lives in zip(jobs, pool.starmap(play, [(job, args.frames) for job in jobs])):
-                for pattern, (frames, score, how) in zip(job, lives):
-                    if score > kept.get(how, {"score": min(1, args.least)})["score"]:
-                        kept[how] = {**pattern, "frames": frames, "score": score, "look": how}
-                        best = max(best, score)
-                bar.update(len(job))
-                played += len(job)
-            many = sum(row["score"] >= args.least for row in kept.values())
-            bar.set_postfix_str(f"best {best:.1f}, {many} kept, {max(0, end - time.monotonic()) / 60:.1f} min left")
-            if time.monotonic() - saved > 30:
-                save(game.gaits, game, played, kept, args.least)
-                saved = time.monotonic()
-        save(game.gaits, game, played, kept, args.least)
-    print(f"{many} patterns in {game.gaits}, the best gets to {best:.1f}")
+        pool = multiprocessing.get_context("spawn").Pool(args.workers, open_recorder, (game, args.timeout))
+    with pool, data.disk_errors(game.gaits):
+        try:
+            search(game, pool, args)
+        except GameError as error:
+            time.sleep(0.5)  # Ctrl-C ends the browsers, too: then it is this sleep that it interrupts
+            raise SystemExit(str(error)) from None
 
 
 if __name__ == "__main__":
     try:
-        try:
-            main()
-        except GameError as error:
-            time.sleep(0.5)  # Ctrl-C reaches the browsers, too: then this sleep ends as that, not as their error
-            raise SystemExit(str(error)) from None
+        main()
     except KeyboardInterrupt:
-        raise SystemExit("\nstopped: the kept patterns are saved every half minute, the same command goes on") from None
+        raise SystemExit("\nstopped: the kept patterns are saved, the same command resumes") from None
