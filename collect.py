@@ -6,11 +6,11 @@ Writes  data/<game>/frames/episode_*.npz, keys.json, meta.json, contact_sheet.pn
 
     python collect.py --game runner --episodes 190        # 48,640 frames
     python collect.py --game qwop                         # the real game, from its page (--url: a local copy)
-    python collect.py --game runner --replay keys.json    # key lists: somebody's recording, or your own play
-    python collect.py --game runner --held-out            # what evaluate.py measures on: never trained on
+    python collect.py --game runner --replay keys.json    # key lists: of another recording, or your own play
+    python collect.py --game runner --held-out            # what evaluate.py measures on, never trained on
 
-The same seed gives the same bytes, whatever the machine's speed. Stop it at any time: the same command goes
-on.
+The same seed gives the same bytes, whatever the machine's speed. Stop it at any time: the same command
+resumes.
 
 Shapes: T frames of an episode, K keys
 """
@@ -24,11 +24,11 @@ import plots
 from capture import policies, workers
 from capture.games import load_game
 
-HELD_OUT_SEED = 1_000_000  # added to the seed, so that no episode of training is played again
+HELD_OUT_SEED = 1_000_000  # added to the seed: no episode of training is played again
 
 
 class Save:
-    """What a worker does with an episode: writes it. Picklable."""
+    """Sink of a worker: writes each episode to its file. Picklable."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -38,8 +38,8 @@ class Save:
 
 
 class Keep:
-    """What a worker does with an episode that shares a file with others: hands it over, those from number
-    `whole` on without most of their frames. Picklable."""
+    """Sink of a worker for episodes that share a file: returns each, from number `whole` on only with the
+    frames before FORK. Picklable."""
 
     def __init__(self, whole):
         self.whole = whole
@@ -47,7 +47,8 @@ class Keep:
     def __call__(self, episode, arrays):
         if episode < self.whole:
             return arrays
-        return {"frames": arrays["frames"][:policies.FORK].copy(), "keys": arrays["keys"], "over": arrays["over"]}
+        frames = arrays["frames"][:policies.FORK].copy()
+        return {"frames": frames, "keys": arrays["keys"], "over": arrays["over"]}
 
 
 def set_damaged_aside(folder):
@@ -61,8 +62,8 @@ def set_damaged_aside(folder):
 
 
 def draw(folder, shape, frame_ms):
-    """Write a contact sheet (8 episodes, 12 frames each) and a GIF of the first episode. shape: [width,
-    height] of the game's canvas."""
+    """Draw 12 frames of each of 8 episodes as contact_sheet.png, and the first episode as clip.gif. shape:
+    [width, height] of the game's canvas."""
     first = list(data.episode_files(folder))[:8]
     rows = []
     for _, episode in data.load_episodes(folder, ("frames",), wanted=first.__contains__):
@@ -75,7 +76,7 @@ def draw(folder, shape, frame_ms):
 
 
 def print_summary(folder):
-    """What was recorded: lives, falls, and how the scores are spread."""
+    """Print how many lives were recorded, how long they last, and the distribution of scores."""
     frames, lengths, scores = 0, [], []
     for _, episode in data.load_episodes(folder, ("restart", "score")):
         starts = np.flatnonzero(episode["restart"])
@@ -91,18 +92,19 @@ def print_summary(folder):
         steps = [x for x in (0, 1, 2, 5, 10, 20, 50, 90, 100, 200, 500) if low < x < high]
         edges = np.unique([low, *steps, high])
         shares = np.histogram(scores, edges)[0] / len(scores)
-        print("score: " + ", ".join(f"{a:g} to {b:g}: {s:.1%}" for a, b, s in zip(edges, edges[1:], shares)))
+        rows = [f"{a:g} to {b:g}: {share:.1%}" for a, b, share in zip(edges, edges[1:], shares)]
+        print("score: " + ", ".join(rows))
 
 
 def read_key_lists(folder, game, args):
-    """The episodes whose keys are given, {number: (keys, skip)}: those of the folder's keys.json, and behind
-    them those of the --replay files that are not yet there."""
+    """The episodes whose keys are given -> {number: (keys, skip)}: those of the folder's keys.json, then
+    those of the --replay files that it lacks."""
     path = folder / "keys.json"
     if args.replay and not path.exists() and data.episode_files(folder):
-        raise SystemExit(f"{folder} has episodes but no keys.json: run the command that recorded them once more, "
-                         "which writes it, or name another --data")
+        raise SystemExit(f"{folder} has episodes but no keys.json: run the command that recorded them once "
+                         "more, which writes it, or name another --data")
     lists = []
-    if path.exists() and (folder / "meta.json").exists():  # else nothing has been recorded with it
+    if path.exists() and (folder / "meta.json").exists():  # without meta.json, nothing was recorded with it
         lists = policies.load_lists(path, game, args.ticks_per_frame, args.frames)
     known = {(keys.tobytes(), skip) for keys, skip in lists}
     for file in args.replay:
@@ -113,12 +115,13 @@ def read_key_lists(folder, game, args):
 
 
 def record_held_out(game, folder, args):
-    """Record what only measures, one file for each kind of keys: a few whole episodes, and of more of them
-    the first frames, all keys and falls alone, from which lives are counted."""
+    """Record what evaluate.py measures on, one file for each kind of keys: a few whole episodes, and of more
+    episodes only the first frames, the keys and the falls, from which lives are counted."""
     gaits, choices = policies.load_gaits(game.gaits), policies.combinations(len(game.keys))
-    # kind: whole episodes, more of which only the lives count, frames each
+    # kind: whole episodes, episodes that only count lives, frames of each
     kinds = {"random": (4, args.lives, args.frames), "human": (4, args.lives, args.frames),
-             "held": (2 + len(game.keys), 0, args.frames), "choices": (6 * len(choices), 0, policies.FORK + 10)}
+             "held": (2 + len(game.keys), 0, args.frames),
+             "choices": (6 * len(choices), 0, policies.FORK + 10)}
     if gaits:
         kinds["gait"] = (4, args.lives, args.frames)
     meta = workers.describe(game, args) | {"seed": args.seed + HELD_OUT_SEED, "policy": None}
@@ -126,7 +129,7 @@ def record_held_out(game, folder, args):
     for kind, (whole, lives, frames) in kinds.items():
         path, episodes, recorded = folder / f"{kind}.npz", whole + lives, {}
         if path.exists():
-            print(f"{path} is there")
+            print(f"{path} exists")
             continue
         policy = policies.Policy(kind, len(game.keys), frames, args.ticks_per_frame, meta["seed"], gaits)
         with tqdm(total=episodes * frames, desc=kind, unit=" frames", unit_scale=True) as bar:
@@ -147,9 +150,8 @@ def record_held_out(game, folder, args):
 
 
 def record_episodes(game, folder, args):
-    """Record episodes of the chosen keys, or of --replay's key lists, as far as they are missing."""
-    # What the folder holds must have been made in the same way; replays may be joined by others, and others
-    # by them
+    """Record the missing episodes of the policy, or of --replay's key lists."""
+    # A folder's episodes are all recorded in the same way, but replays and others may lie in one folder
     policy, meta = workers.make_policy(game, args), workers.describe(game, args)
     old = data.read_json(folder / "meta.json")
     if args.replay:
@@ -160,7 +162,7 @@ def record_episodes(game, folder, args):
     else:
         workers.check_meta(folder / "meta.json", meta)
 
-    # All keys first: keys.json is the data set in small
+    # All keys are known before the first episode: keys.json is the data set in small
     set_damaged_aside(folder)
     policy.lists = read_key_lists(folder, game, args)
     episodes = len(policy.lists) if args.replay else args.episodes
@@ -169,8 +171,8 @@ def record_episodes(game, folder, args):
 
     recorded = data.episode_files(folder)
     missing = [n for n in range(episodes) if n not in recorded]
-    print(f"{game.name}: {len(recorded)} episodes in {folder}, {len(missing)} to record with {args.workers} workers "
-          f"({'replay' if args.replay else policy.name} keys)")
+    print(f"{game.name}: {len(recorded)} episodes in {folder}, {len(missing)} to record with {args.workers} "
+          f"workers ({'replay' if args.replay else policy.name} keys)")
     facts = None
     with tqdm(total=len(missing) * args.frames, unit=" frames", unit_scale=True, smoothing=0.05) as bar:
         for event, value in workers.record(game, policy, missing, args, Save(folder)):
@@ -187,14 +189,16 @@ def record_episodes(game, folder, args):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--game", default="runner",
                         help="runner, qwop, or the path of a description like games/runner.py")
-    parser.add_argument("--data", default="data", help="folder of all recordings")
-    parser.add_argument("--episodes", type=int, default=190, help="how many there should be in the end")
+    parser.add_argument("--data", default="data", help="folder of all games")
+    parser.add_argument("--episodes", type=int, default=190, help="how many there are in the end")
     parser.add_argument("--replay", nargs="+", default=[], metavar="FILE",
-                        help="instead: key lists to play, added behind what is there")
-    parser.add_argument("--held-out", action="store_true", help="instead: the episodes that evaluate.py measures on")
+                        help="instead: play these key lists, as episodes behind those of the folder")
+    parser.add_argument("--held-out", action="store_true",
+                        help="instead: record the episodes that evaluate.py measures on")
     parser.add_argument("--lives", type=int, default=60,
                         help="with --held-out: episodes of a kind that only count lives")
     workers.add_arguments(parser)
@@ -219,4 +223,4 @@ if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        raise SystemExit("\nstopped: what was recorded is kept, the same command goes on") from None
+        raise SystemExit("\nstopped: what was recorded is kept, the same command resumes") from None

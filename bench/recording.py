@@ -4,7 +4,7 @@ Reads   games/<game>.py, the page it names
 Writes  episodes, as collect.py does, into a temporary folder that is removed
 
     python bench/recording.py --seconds 20                      # Linux only
-    python bench/recording.py --game qwop --original            # beside the way of the original, in the same run
+    python bench/recording.py --game qwop --original            # also as the original recorded it
 """
 import argparse
 import asyncio
@@ -28,7 +28,7 @@ from capture.browser import BACKENDS, FLAGS, Server, find_browser  # noqa: E402
 from capture.games import load_game  # noqa: E402
 
 TICK = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0
-SAMPLE = 2  # seconds between two looks at the memory: a look costs a few milliseconds of each process
+SAMPLE = 2  # seconds between two samples of the memory: one costs a few milliseconds of each process
 
 
 def processes():
@@ -69,7 +69,7 @@ def workers(table):
     return [p for p, (parent, _, line) in table.items() if parent == os.getpid() and "spawn_main" in line]
 
 
-ORIGINAL = """() => { // as it drew: 96 x 96 pixels, four times as fast as by the clock
+ORIGINAL = """() => { // 96 x 96 pixels, four times as fast as by the clock
     const canvas = document.querySelector("canvas#window1"), gl = canvas.getContext("webgl");
     const viewport = gl.viewport.bind(gl);
     gl.viewport = () => viewport(0, 0, 96, 96);
@@ -85,7 +85,8 @@ HTMLCanvasElement.prototype.getContext = function (kind, options) {
 
 
 async def play_originally(page, address, game, seconds):
-    """One page in real time: keys, 25 ms of sleep, a PNG as a data URL -> number of frames, of different ones."""
+    """One page in real time: keys, 25 ms of sleep, a PNG as a data URL -> numbers of frames and of different
+    ones."""
     await page.add_init_script(script=KEEP)
     await page.add_init_script(script=game.before)
     await page.goto(address)
@@ -101,18 +102,18 @@ async def play_originally(page, address, game, seconds):
                 await (page.keyboard.down if key in down else page.keyboard.up)(key)
         await asyncio.sleep(0.025)
         png = (await page.evaluate("() => document.querySelector('canvas#window1').toDataURL()"))[22:]
-        picture = np.array(Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB"))
-        assert picture.shape == (96, 96, 3)
-        different += last is None or (picture != last).any()
-        frames, last = frames + 1, picture
+        frame = np.array(Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB"))
+        assert frame.shape == (96, 96, 3)
+        different += last is None or (frame != last).any()
+        frames, last = frames + 1, frame
         if await page.evaluate("() => qwop.gameEnded"):
             await page.keyboard.press("r")
     return frames, different
 
 
 async def record_originally(game, seconds):
-    """The original's way: two pages of one browser at the same time -> frames/s, share of pictures that differ from
-    the one before."""
+    """As the original did: two pages of one browser side by side -> frames/s, share of frames that differ
+    from the one before."""
     server = Server(game.serve)
     async with async_playwright() as playwright:
         path = find_browser(playwright)
@@ -131,7 +132,8 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--game", default="runner", help="runner, qwop, or the path of a description")
     parser.add_argument("--seconds", type=float, default=20, help="how long to measure after the warm-up")
-    parser.add_argument("--original", action="store_true", help="qwop: also the way of the original, in real time")
+    parser.add_argument("--original", action="store_true",
+                        help="qwop: also as the original recorded it, in real time")
     recording.add_arguments(parser)
     args = parser.parse_args()
     recording.fill_arguments(args, None)
@@ -149,7 +151,7 @@ def main():
         if kind != "episode":
             continue
         now = time.monotonic()
-        if warm_up:  # two episodes a worker: then every browser is there and its code is compiled
+        if warm_up:  # two episodes a worker: then every browser runs and its code is compiled
             warm_up -= 1
             start, cpu = now, spent()
             continue
@@ -172,8 +174,8 @@ def main():
         print(f"memory MB       {pss:8.0f}   at most, PSS of worker {n} and its browser; RSS sum {rss:.0f}")
     if args.original:
         original, different = asyncio.run(record_originally(game, args.seconds))
-        print(f"the original's  {original:8.1f}   frames/s, {100 * different:.0f}% of them unlike the one before; "
-              f"ours is {frames / seconds / original:.1f} times as fast")
+        print(f"original        {original:8.1f}   frames/s, {100 * different:.0f}% of them unlike the one "
+              f"before; this is {frames / seconds / original:.1f} times as fast")
 
 
 if __name__ == "__main__":

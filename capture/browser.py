@@ -1,5 +1,4 @@
-"""Headless Chromium with one game on a virtual clock: finding and starting the browser, the page, recording
-one episode.
+"""One game in headless Chromium, on a virtual clock: start the browser, open the page, record episodes.
 
 Shapes: L frames that are played, T that are recorded of them, K keys
 """
@@ -23,34 +22,45 @@ HERE = Path(__file__).parent
 TIMEOUT = 60                # seconds for a page to load or an episode to come back
 FLAGS = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
          "--mute-audio", "--disable-background-timer-throttling", "--disable-renderer-backgrounding"]
-# What makes headless Chromium draw, best first. WebGL: Mesa's llvmpipe (or a real GPU) needs a third less CPU
-# than SwiftShader; "browser" is whatever it does by itself (Metal, Direct3D).
+# What draws WebGL in headless Chromium, best first: Mesa's llvmpipe (or a real GPU) needs a third less CPU
+# than SwiftShader; "browser" is what it chooses by itself (Metal, Direct3D).
 BACKENDS = {"gles-egl": ["--use-angle=gles-egl", "--ignore-gpu-blocklist"],
             "gl-egl": ["--use-angle=gl-egl", "--ignore-gpu-blocklist"],
             "browser": ["--ignore-gpu-blocklist"],
             "swiftshader": ["--use-angle=swiftshader", "--enable-unsafe-swiftshader"]}
+# Draw one pixel: returns what drew it, or "" if it has not the right colour.
+TEST_WEBGL = """() => {
+  const gl = document.createElement("canvas").getContext("webgl", { preserveDrawingBuffer: true });
+  if (!gl) return "";
+  const info = gl.getExtension("WEBGL_debug_renderer_info"), pixel = new Uint8Array(4);
+  gl.clearColor(1, 0.2, 0, 1);
+  gl.clear(gl.COLOR_BUFFER_BIT);
+  gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, pixel);
+  if (pixel.join() !== "255,51,0,255") return "";
+  return gl.getParameter(info ? info.UNMASKED_RENDERER_WEBGL : gl.RENDERER);
+}"""
 
 
 class GameError(RuntimeError):
-    """A game that cannot be played, in one line for the user."""
+    """A game cannot be played: one line for the user."""
 
 
 class Lost(GameError):
-    """The browser, its page or its graphics died: the same episode may be played again in a new one."""
+    """The browser, its page or its GPU process died: a new browser may play the same episode."""
 
 
 def find_browser(playwright):
-    """Path of a Chromium: Playwright's own, else an installed Chrome or Chromium. Ends the program if there
-    is none."""
+    """Path of Playwright's own Chromium, else of an installed one, or of Chrome. Ends the program if there is
+    none."""
     own = Path(playwright.chromium.executable_path)
     if own.exists():
         return str(own)
     for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge"):
         if path := shutil.which(name):
             return path
-    places = [Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"),
-              Path(os.environ.get("PROGRAMFILES", "C:/Program Files")) / "Google/Chrome/Application/chrome.exe"]
-    for path in places:
+    windows = Path(os.environ.get("PROGRAMFILES", "C:/Program Files"))
+    for path in (Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"),
+                 windows / "Google/Chrome/Application/chrome.exe"):
         if path.exists():
             return str(path)
     raise SystemExit("no Chromium found: run  playwright install chromium  (or  apt install chromium)")
@@ -58,41 +68,33 @@ def find_browser(playwright):
 
 def launch(playwright, flags=("--disable-gpu",)):
     """A headless Chromium on this machine -> Playwright's Browser."""
-    path = find_browser(playwright)
-    root = hasattr(os, "geteuid") and os.geteuid() == 0  # whom Chromium refuses a sandbox
+    path, args = find_browser(playwright), [*FLAGS, *flags]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:  # Chromium has no sandbox for root
+        args.append("--no-sandbox")
     try:
-        return playwright.chromium.launch(executable_path=path, args=[*FLAGS, *flags, *["--no-sandbox"] * root])
+        return playwright.chromium.launch(executable_path=path, args=args)
     except BrowserError as error:
         raise SystemExit(f"{path} does not start ({error.message.splitlines()[0]}): "
                          "run  playwright install chromium") from None
 
 
 def launch_webgl(playwright):
-    """A headless Chromium with the first of BACKENDS that draws -> Browser, words that name what draws."""
+    """A headless Chromium with the first of BACKENDS that works -> Browser, "backend: renderer"."""
     for name, flags in BACKENDS.items():
-        browser, drawn = launch(playwright, flags), ""
-        with contextlib.suppress(BrowserError):  # a backend may end the browser, too
+        browser, renderer = launch(playwright, flags), ""
+        with contextlib.suppress(BrowserError):  # a backend may crash the browser
             page = browser.new_page()
-            drawn = page.evaluate("""() => {
-                const gl = document.createElement("canvas").getContext("webgl", { preserveDrawingBuffer: true
-                }); if (!gl) return "";
-                const info = gl.getExtension("WEBGL_debug_renderer_info"), pixel = new Uint8Array(4);
-                gl.clearColor(1, 0.2, 0, 1);
-                gl.clear(gl.COLOR_BUFFER_BIT);
-                gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, pixel);
-                const drawn = pixel.join() === "255,51,0,255";
-                return drawn && gl.getParameter(info ? info.UNMASKED_RENDERER_WEBGL : gl.RENDERER);
-            }""")
+            renderer = page.evaluate(TEST_WEBGL)
             page.close()
-        if drawn:
-            return browser, f"{name}: {drawn}"
+        if renderer:
+            return browser, f"{name}: {renderer}"
         browser.close()
-    raise GameError(f"no WebGL in this browser, tried {', '.join(BACKENDS)}: install Mesa's software GL "
-                       "(apt install libegl1 libgles2 libgl1-mesa-dri), or record the open runner: --game runner")
+    raise GameError(f"no WebGL in this browser, tried {', '.join(BACKENDS)}: install Mesa's software GL (apt "
+                    "install libegl1 libgles2 libgl1-mesa-dri), or record the open runner: --game runner")
 
 
 class Server:
-    """Serves a folder on loopback and receives what the page posts."""
+    """Serves a folder (or nothing) on loopback, and queues what the page posts."""
 
     def __init__(self, folder):
         posted = self.posted = queue.Queue()
@@ -107,24 +109,28 @@ class Server:
             def log_message(self, *args):
                 pass
 
-        Handler.extensions_map = {**Handler.extensions_map, ".js": "text/javascript", ".mjs": "text/javascript"}
+        scripts = {".js": "text/javascript", ".mjs": "text/javascript"}
+        Handler.extensions_map = {**Handler.extensions_map, **scripts}
         handler = functools.partial(Handler, directory=folder or os.devnull)
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.http.handle_error = lambda *args: None  # a browser that closes hangs up in the middle of an answer
+        self.http.handle_error = lambda *args: None  # a browser that closes drops its connections
         self.address = f"http://127.0.0.1:{self.http.server_port}"
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
 
 
 class Recorder:
-    """One browser with one page of one game. Raises GameError if it does not play."""
+    """A browser with one page of one game. Raises GameError if the game cannot be played."""
 
     def __init__(self, playwright, game, supersample=2, patience=TIMEOUT):
         self.game, self.patience = game, patience
         self.server = Server(game.serve)
-        self.browser, self.backend = launch_webgl(playwright) if game.webgl else (launch(playwright), "software")
+        if game.webgl:
+            self.browser, self.backend = launch_webgl(playwright)
+        else:
+            self.browser, self.backend = launch(playwright), "software"
         context = self.browser.new_context(viewport={"width": 800, "height": 600}, bypass_csp=True)
-        if "://" in game.url:  # a page from the network needs leave to send its frames to this machine
-            with contextlib.suppress(BrowserError):  # a browser that does not know this permission does not ask for it
+        if "://" in game.url:  # a public page needs permission to send its frames to this machine
+            with contextlib.suppress(BrowserError):  # older browsers have no such permission and need none
                 context.grant_permissions(["local-network-access"])
         self.page = context.new_page()
         self.page.set_default_timeout(patience * 1000)
@@ -134,19 +140,19 @@ class Recorder:
 
     @property
     def facts(self):
-        """What meta.json says of it: browser, words that name it and what draws in it; shape, [width, height]
-        of the game's canvas."""
+        """For meta.json: `browser`, its version and what draws in it; `shape`, [width, height] of the game's
+        canvas."""
         return {"browser": f"Chromium {self.browser.version}, {self.backend}", "shape": self.shape}
 
     def open(self, supersample):
-        """Load the page, wait until the game is ready, start it and try its hooks."""
+        """Load the page, wait until the game is ready, start it and check its hooks."""
         game = self.game
         url = game.url if "://" in game.url else f"{self.server.address}/{game.url}"
         try:
             answer = self.page.goto(url, wait_until="load")
             if answer and not answer.ok:
-                raise GameError(f"{game.name}: {url} answers {answer.status} {answer.status_text}: check url in "
-                                   "the game's description")
+                raise GameError(f"{game.name}: {url} answers {answer.status} {answer.status_text}: check url "
+                                "in the game's description")
             ready = self.page.evaluate("([ready, patience]) => recorder.ready(ready, patience)",
                                        [game.ready, self.patience * 1000])
             problem = self.page.evaluate("([canvas, webgl]) => recorder.problem(canvas, webgl)",
@@ -155,35 +161,50 @@ class Recorder:
                 raise GameError(f"{game.name}: {problem} ({url})")
             self.shape = self.page.evaluate("(canvas) => recorder.shape(canvas)", game.canvas)
             if ready:
-                functions = {"restart": f"() => {{ {game.restart}; }}", "over": f"() => ({game.over})",
-                             "pose": game.pose and f"() => ({game.pose})",
-                             "score": game.score and f"() => ({game.score})",
-                             "draw": game.draw and f"(on) => {{ {game.draw}; }}"}
-                functions = ", ".join(f"{k}: {v}" for k, v in functions.items() if v)
-                self.page.evaluate(f"""([names, supersample]) => {{
-                    {game.start};
-                    recorder.begin({{ {functions}, ...names }}, supersample);
-                }}""", [{"keys": game.keys, "canvas": game.canvas, "tickMs": game.tick_ms,
-                         "catchesUp": game.catches_up}, supersample])
-            for name, expression in game.hooks.items():
-                if not self.page.evaluate(f"() => {{ try {{ return ({expression}); }} catch {{ return false; }} }}"):
-                    raise GameError(f"{game.name}: hook {name} does not hold on {url}: the game has changed, its "
-                                       "description must follow")
+                self.start(supersample)
+            self.check_hooks(url)  # even if the game is not ready: they may say why
             if not ready:
-                raise GameError(f"{game.name}: {url} was not ready within {self.patience} s: check ready in the "
-                                   "game's description")
+                raise GameError(f"{game.name}: {url} was not ready within {self.patience} s: check ready in "
+                                "the game's description")
         except BrowserError as error:
             line = f"{game.name}: cannot open {url}: {error.message.splitlines()[0]}"
             if not self.browser.is_connected():
                 raise Lost(line) from None
             if "ERR_" in line and not game.serve:
-                line += ": is it reachable? Name a copy of it with --url, or record the open runner: --game runner"
+                line += (": is it reachable? Name a copy of it with --url, or record the open runner: "
+                         "--game runner")
             else:
                 line += ": check url and start in the game's description"
             raise GameError(line) from None
 
+    def start(self, supersample):
+        """Start the game, and give recorder.js the functions of its description."""
+        game = self.game
+        functions = {"restart": f"() => {{ {game.restart}; }}", "over": f"() => ({game.over})"}
+        if game.pose:
+            functions["pose"] = f"() => ({game.pose})"
+        if game.score:
+            functions["score"] = f"() => ({game.score})"
+        if game.draw:
+            functions["draw"] = f"(on) => {{ {game.draw}; }}"
+        functions = ", ".join(f"{name}: {function}" for name, function in functions.items())
+        values = {"keys": game.keys, "canvas": game.canvas, "tickMs": game.tick_ms,
+                  "catchesUp": game.catches_up}
+        self.page.evaluate(f"""([values, supersample]) => {{
+            {game.start};
+            recorder.begin({{ {functions}, ...values }}, supersample);
+        }}""", [values, supersample])
+
+    def check_hooks(self, url):
+        """Raise GameError if one of the description's hooks is not true."""
+        for name, expression in self.game.hooks.items():
+            script = f"() => {{ try {{ return ({expression}); }} catch {{ return false; }} }}"
+            if not self.page.evaluate(script):
+                raise GameError(f"{self.game.name}: hook {name} does not hold on {url}: the game has "
+                                "changed, change its description")
+
     def evaluate(self, script, job):
-        """What the page's script returns. Raises Lost when there is no page any more."""
+        """What the page's script returns. Raises Lost if the page is gone."""
         try:
             return self.page.evaluate(script, job)
         except BrowserError as error:
@@ -192,7 +213,7 @@ class Recorder:
             raise (Lost if lost else GameError)(f"{self.game.name}: the game stopped: {line}") from None
 
     def play(self, keys, ticks_per_frame, skip=0):
-        """Play keys uint8 (skip + T, K) from a fresh life -> arrays of one episode (see data.py), without the
+        """Play keys uint8 (skip + T, K) from a fresh life -> arrays of the episode (see data.py), without its
         first `skip` frames."""
         T = len(keys) - skip
         bodies = self.evaluate("job => recorder.play(job)",
@@ -202,33 +223,34 @@ class Recorder:
         episode = {"keys": keys[skip:]}
         floats = np.frombuffer(body, np.float32, count=T * (3 * bodies + bool(self.game.score)))
         start = floats.nbytes
-        episode["frames"] = np.frombuffer(body, np.uint8, T * SIZE * SIZE * 3, start).reshape(T, SIZE, SIZE, 3)
-        marks = np.frombuffer(body, np.uint8, 2 * T, start + episode["frames"].nbytes).astype(bool)
+        frames = np.frombuffer(body, np.uint8, T * SIZE * SIZE * 3, start)
+        episode["frames"] = frames.reshape(T, SIZE, SIZE, 3)
+        marks = np.frombuffer(body, np.uint8, 2 * T, start + frames.nbytes).astype(bool)
         episode["restart"], episode["over"] = marks.reshape(2, T)
         if bodies:
             episode["pose"] = floats[:T * 3 * bodies].reshape(T, bodies, 3)
         if self.game.score:
             episode["score"] = floats[T * 3 * bodies:]
-        many = len(np.unique(keys[skip:], axis=0)) > keys.shape[1]  # few keys may leave a game as it is
-        if T > 1 and many and (episode["frames"] == episode["frames"][0]).all():
-            raise GameError(f"{self.game.name}: {T} frames without change: is {self.game.canvas} the right canvas, "
-                               "and does the game run?")
+        varied = len(np.unique(keys[skip:], axis=0)) > keys.shape[1]  # a few keys may rightly change nothing
+        if T > 1 and varied and (episode["frames"] == episode["frames"][0]).all():
+            raise GameError(f"{self.game.name}: {T} frames without change: is {self.game.canvas} the right "
+                            "canvas, and does the game run?")
         return episode
 
     def run(self, lists, ticks_per_frame, stall):
-        """Play key lists, each uint8 (T, K), without drawing and to the end of their first life, or until the
-        score has not grown for `stall` frames -> a list of dicts: scores (a number a frame), poses (of every
-        tenth frame, a list of 3 x bodies numbers)."""
+        """Play key lists, each uint8 (T, K), without drawing, until the first life ends or the score has not
+        grown for `stall` frames -> a list of dicts: `scores` (one per frame), `poses` (of every tenth frame,
+        3 x bodies numbers each)."""
         return self.evaluate("job => recorder.run(job)", {"lists": [keys.tolist() for keys in lists],
                                                           "ticksPerFrame": ticks_per_frame, "stall": stall})
 
     def close(self):
-        """End the browser and the server. Never raises: the browser may be dead."""
+        """Close the browser and the server. Never raises: the browser may be dead."""
         with contextlib.suppress(BrowserError):
             self.browser.close()
         self.server.http.shutdown()
 
 
-if __name__ == "__main__":  # which browser would be used? Exit code 1 if there is none.
-    with sync_playwright() as chosen:
-        print(find_browser(chosen))
+if __name__ == "__main__":  # prints which browser is used; exit code 1 if there is none
+    with sync_playwright() as playwright:
+        print(find_browser(playwright))

@@ -1,14 +1,13 @@
-"""Which keys are pressed: random ones, gaits that run, a person's, a mix of all; and key lists, which are
-played again.
+"""Which keys are pressed: policies, and key lists that are replayed.
 
-A recording is a function of its keys alone, so key lists store it without loss:
+A recording depends on its keys alone, so a key list stores it without loss:
 
     {"game": "runner", "keys": ["q", "w", "o", "p"], "ticks_per_frame": 3,
      "episodes": [{"skip": 0, "keys": "005a..."}, ...]}
 
-One hexadecimal digit a frame (bit 0 is the first key; two digits for more than four keys) tells the keys that
-are held from this frame to the next. The first `skip` frames are played but not recorded: an episode may be a
-window of a longer life.
+The keys held from one frame to the next are one hexadecimal digit (bit 0 is the first key), or two if there
+are more than four keys. The first `skip` frames are played but not recorded: an episode may be a window of a
+longer life.
 
 Shapes: L frames that are played, T that are recorded of them, K keys
 """
@@ -22,13 +21,13 @@ import numpy as np
 import data
 
 PRESS, LET_GO = 0.10, 0.22  # chance per frame that a key goes down or up: each is down 31% of the time
-GRID = 3                    # ticks: a gait's keys change at multiples of this, so that 1 and 3 ticks a frame play alike
+GRID = 3                    # ticks: gaits' keys change at its multiples, the same at 1 and 3 ticks a frame
 POLICIES = ("mix", "random", "gait", "human", "held", "choices")
-FORK = data.CONTEXT + 1    # frames of play before the combinations of keys part
+FORK = data.CONTEXT + 1     # frames before the episodes of `choices` part
 
 
 def random_keys(frames, keys, rng):
-    """Semi-random keys uint8 (frames, K), each key on its own. rng: a numpy Generator."""
+    """Random keys uint8 (frames, K), each key on its own. rng: a numpy Generator."""
     draws = rng.random((frames, keys))
     held = np.zeros((frames, keys), np.uint8)
     down = np.zeros(keys, bool)
@@ -39,9 +38,9 @@ def random_keys(frames, keys, rng):
 
 
 def gait_keys(gait, frames, ticks_per_frame, drift=0.0):
-    """A gait's keys uint8 (frames, K). gait: a dict with `period` in ticks and, for each key, `on`: the part
-    of the period (from, to; may wrap around) in which it is held. drift: periods added to the phase, a number
-    or (frames,)."""
+    """A gait's keys uint8 (frames, K). gait: a dict with `period` in ticks and `on`, for each key the part of
+    the period (from, to; may wrap around) in which it is held. drift: periods added to the phase, a number or
+    (frames,)."""
     tick = (np.arange(1, frames + 1) * ticks_per_frame) // GRID * GRID - GRID
     phase = (tick / gait["period"] + drift) % 1
     held = [(tick >= 0) & ((phase - start) % 1 < (end - start) % 1) for start, end in gait["on"]]
@@ -49,18 +48,18 @@ def gait_keys(gait, frames, ticks_per_frame, drift=0.0):
 
 
 def human_keys(frames, keys, ticks_per_frame, rng):
-    """Keys as a person tries them, uint8 (frames, K): slow and rhythmic, one or two at a time against others,
-    long holds, pauses. Each manner lasts 1 to 5 s of 30 ticks. rng: a numpy Generator."""
+    """Keys as a person plays them, uint8 (frames, K): beats in which one or two keys alternate with others,
+    long holds, pauses. Each lasts 1 to 5 s (of 30 ticks). rng: a numpy Generator."""
     held, t = np.zeros((frames, keys), np.uint8), 0
     while t < frames:
         end = t + max(1, round(rng.uniform(30, 150) / ticks_per_frame))
         order, n = rng.permutation(keys), rng.integers(1, 3)
         groups = order[:n], order[n:2 * n]
-        manner = rng.choice(["beat", "hold", "pause"], p=[0.65, 0.2, 0.15])
-        if manner == "hold":
+        kind = rng.choice(["beat", "hold", "pause"], p=[0.65, 0.2, 0.15])
+        if kind == "hold":
             held[t:end, groups[0]] = 1
         beat, part = rng.uniform(6, 30) / ticks_per_frame, rng.uniform(0.6, 1)  # half a period in frames
-        while manner == "beat" and t < end:
+        while kind == "beat" and t < end:
             length = beat * rng.uniform(0.7, 1.3)
             held[t:min(end, t + max(1, round(length * part))), groups[0]] = 1
             t, groups = t + max(1, round(length)), groups[::-1]
@@ -69,19 +68,19 @@ def human_keys(frames, keys, ticks_per_frame, rng):
 
 
 def combinations(keys):
-    """All combinations of the keys, or the first 16: uint8 (C, K), none of them held in the first."""
+    """The combinations of the keys, at most 16: uint8 (C, K). The first holds none."""
     return (np.arange(min(2 ** keys, 16))[:, None] >> np.arange(keys) & 1).astype(np.uint8)
 
 
 def load_gaits(path):
-    """The gaits that search_gaits.py found: a list of dicts, empty if there is no such file."""
+    """The gaits that search_gaits.py wrote: a list of dicts, empty if there is no such file."""
     return (data.read_json(path) or {"gaits": []})["gaits"]
 
 
 @dataclass
 class Policy:
-    """Which keys an episode plays: policy(episode) -> keys uint8 (L, K), skip. The same seed and episode
-    always give the same. `lists` holds the episodes whose keys are given, by number."""
+    """Which keys an episode plays: policy(episode) -> keys uint8 (L, K), skip. They depend on seed and
+    episode alone. `lists` maps the numbers of episodes whose keys are given to (keys, skip)."""
     name: str
     keys: int
     frames: int
@@ -110,9 +109,8 @@ class Policy:
         return self.run(rng, switch=kind == "switch")
 
     def hold(self, episode, rng, rest=0.0):
-        """Keys that are held for long, by number of the episode: none, all, each key alone; from then on
-        random keys that end in one combination -> keys (T, K). rest: share of episodes in which that
-        combination is none."""
+        """Keys held for long -> keys (T, K). By episode: none, all, each key alone; from then on random keys
+        that end in one combination held. rest: share of episodes in which that is no key."""
         keys = np.zeros((self.frames, self.keys), np.uint8)
         if episode == 1:
             keys[:] = 1
@@ -125,27 +123,27 @@ class Policy:
         return keys
 
     def choose(self, episode):
-        """One moment of play, then each combination of keys in turn -> keys (L, K), skip. FORK frames lead up
-        to the moment; the combination is held for the rest of the episode."""
+        """The same FORK frames of play in 16 episodes, then in each another combination of keys, held to the
+        end -> keys (L, K), skip."""
         choices = combinations(self.keys)
         moment, n = divmod(episode, len(choices))
         rng = np.random.default_rng([self.seed, moment])
-        before = Policy("mix" if self.gaits else "random", self.keys, 200, self.ticks_per_frame, self.seed, self.gaits)
-        keys, skip = before(moment)
+        name = "mix" if self.gaits else "random"
+        keys, skip = Policy(name, self.keys, 200, self.ticks_per_frame, self.seed, self.gaits)(moment)
         skip += int(rng.integers(0, 150))
-        return np.vstack([keys[:skip + FORK - 1], np.repeat(choices[n:n + 1], self.frames - FORK + 1, 0)]), skip
+        held = np.repeat(choices[n:n + 1], self.frames - FORK + 1, 0)
+        return np.vstack([keys[:skip + FORK - 1], held]), skip
 
     def run(self, rng, switch):
-        """A window of a gait's life: clean up to a random frame, then with noise -> keys (L, K), skip.
-
-        switch: it also changes to random keys, or none, and back."""
+        """A window of a gait's life, from a random frame on with noise -> keys (L, K), skip. switch: it also
+        changes to random keys, or none, and back."""
         length = np.array([gait["frames"] for gait in self.gaits]) * GRID // self.ticks_per_frame
         n = rng.choice(len(self.gaits), p=length / length.sum())  # every part of the track is seen
         skip = int(rng.integers(0, max(1, length[n] - self.frames // 4)))
         total = skip + self.frames
-        # Where the noise begins: nowhere, at the start of the life, or within the window.
+        # Where the noise begins: nowhere, at the start of the life, or within the window
         onset = rng.choice([total, 0, skip + int(rng.integers(0, self.frames))], p=[0.25, 0.15, 0.6])
-        level = 10 ** rng.uniform(-3, -1)  # from hardly any to about what a beginner does
+        level = 10 ** rng.uniform(-3, -1)  # from hardly any to a beginner's
         noisy = np.arange(total) >= onset
         drift = np.cumsum(noisy * rng.normal(level / 4, level / 2, total))  # the tempo wavers
         keys = gait_keys(self.gaits[n], total, self.ticks_per_frame, drift)
@@ -163,8 +161,7 @@ class Policy:
         return keys, skip
 
 
-# -------------------------------------------------------------------------------------------------------- key
-# lists
+# ------------------------------------------------------------------------------------------------ key lists
 
 def to_text(keys):
     """Keys uint8 (L, K) -> one or more hexadecimal digits a frame."""
@@ -173,7 +170,7 @@ def to_text(keys):
 
 
 def from_text(text, keys):
-    """The text of to_text() -> uint8 (L, K). Raises ValueError that says what is wrong with it."""
+    """The text of to_text() -> keys uint8 (L, K). Raises ValueError that says what is wrong."""
     digits = -(-keys // 4)
     if not isinstance(text, str) or not re.fullmatch(f"([0-9a-fA-F]{{{digits}}})+", text):
         raise ValueError(f"keys must be {digits} hexadecimal digit(s) a frame")
@@ -184,15 +181,15 @@ def from_text(text, keys):
 
 
 def save_lists(path, game, ticks_per_frame, lists):
-    """Write key lists, (keys (L, K), skip) each, aside, then rename. One episode a line."""
+    """Write key lists, each (keys (L, K), skip), one episode a line."""
     head = json.dumps({"game": game.name, "keys": game.keys, "ticks_per_frame": ticks_per_frame})[:-1]
     lines = ",\n".join(f'  {{"skip": {skip}, "keys": "{to_text(keys)}"}}' for keys, skip in lists)
     data.write_text(path, f'{head}, "episodes": [\n{lines}\n]}}\n')
 
 
 def load_lists(path, game, ticks_per_frame, frames):
-    """The episodes of a key list file as [(keys (L, K), skip)], each L = skip + `frames`; a longer one gives
-    several windows, the last of which ends with it. Ends the program with one line if the file does not
+    """The episodes of a key list file -> [(keys (L, K), skip)], L = skip + `frames` each. A longer episode
+    gives several windows, of which the last ends with it. Ends the program with one line if the file does not
     fit."""
     try:
         key_list = json.loads(Path(path).read_text())
@@ -206,7 +203,7 @@ def load_lists(path, game, ticks_per_frame, frames):
                 raise ValueError(f"skip of episode {n} is {skip}, not a number of frames")
             last = len(keys) - frames
             if last < skip:
-                raise ValueError(f"episode {n} has {len(keys) - skip} frames to record, --frames wants {frames}")
+                raise ValueError(f"episode {n} has {len(keys) - skip} frames to record, --frames is {frames}")
             windows += [(keys[:start + frames], start) for start in (*range(skip, last, frames), last)]
         if not windows:
             raise ValueError("it has no episodes")

@@ -1,7 +1,4 @@
-"""Recording in several processes: the options of whatever records, and how an episode is made.
-
-collect.py and `encode.py --live` use record().
-"""
+"""Recording in several processes, and the options of what records: collect.py and `encode.py --live`."""
 import contextlib
 import hashlib
 import multiprocessing
@@ -20,19 +17,19 @@ from capture import policies
 from capture.browser import TIMEOUT, GameError, Lost, Recorder
 from data import SIZE
 
-VERSION = "0.1.0"           # of this project, written beside what it records
+VERSION = "0.1.0"           # of this project, for meta.json
 FRAMES, TICKS_PER_FRAME = 256, 3
-START = 10                  # seconds for a worker and its browser to start
-ATTEMPTS = 3                # at an episode, when the browser dies under it
+START = 10                  # seconds in which a worker and its browser start
+ATTEMPTS = 3                # at an episode, if the browser dies
 
 
 def default_workers():
-    """A browser a core, as far as 2 GB of memory each allow."""
+    """One browser per core, as long as each has 2 GB of memory."""
     return max(1, min(os.cpu_count(), data.memory_bytes() // (2 * 10 ** 9)))
 
 
 def add_worker_arguments(parser):
-    """The options of whatever plays a game."""
+    """The options of a program that plays a game."""
     parser.add_argument("--url", help="another address of the game's page, or the .html file of a local copy")
     parser.add_argument("--workers", type=int, default=default_workers(), help="browsers side by side")
     parser.add_argument("--timeout", type=float, default=TIMEOUT,
@@ -40,21 +37,21 @@ def add_worker_arguments(parser):
 
 
 def add_arguments(parser):
-    """The options of whatever records. Some default to None: see fill_arguments()."""
+    """The options of a program that records. Some default to None: see fill_arguments()."""
     add_worker_arguments(parser)
     parser.add_argument("--frames", type=int, help=f"frames of an episode ({FRAMES}, or as recorded before)")
     parser.add_argument("--ticks-per-frame", type=int,
-                        help=f"updates of the game between two frames ({TICKS_PER_FRAME}, or as recorded before)")
+                        help=f"game updates between two frames ({TICKS_PER_FRAME}, or as recorded before)")
     parser.add_argument("--policy", choices=policies.POLICIES,
-                        help="which keys: random ones, gaits that run, a person's, single ones held, every "
-                             "combination at the same moments, or a mix (the default where gaits are known)")
+                        help="which keys: random, gaits that run, human-like, held for long, every "
+                             "combination at the same moments, or a mix (the default if there are gaits)")
     parser.add_argument("--supersample", type=int, default=2,
-                        help="WebGL games are drawn at 96 times this, then averaged (1 to 4)")
+                        help="WebGL games: drawn at 96 times this, then averaged (1 to 4)")
     parser.add_argument("--seed", type=int, default=0)
 
 
 def fill_arguments(args, recording):
-    """Give options that were left out their values: those of the recording (its meta.json, or None), or
+    """Fill in the options that were left out: from the recording (its meta.json, or None), else the
     defaults."""
     recording = recording or {"frames": FRAMES, "ticks_per_frame": TICKS_PER_FRAME}
     if args.frames is None:
@@ -64,14 +61,14 @@ def fill_arguments(args, recording):
 
 
 def arguments_of(recording, args):
-    """Give args the values of a recording (its meta.json), so that it goes on in the same way."""
+    """Set args as in a recording (its meta.json), to record more of the same."""
     args.frames, args.ticks_per_frame = recording["frames"], recording["ticks_per_frame"]
     args.policy, args.seed = recording["policy"]["name"], recording["seed"]
     args.supersample = recording["viewport"][0] // SIZE
 
 
 def check_arguments(args, episodes):
-    """End the program if an option of add_arguments(), or the number of episodes, makes no sense."""
+    """End the program if an option of add_arguments(), or the number of episodes, is out of range."""
     if min(episodes, args.ticks_per_frame, args.workers) < 1 or args.frames < 2 or args.seed < 0:
         raise SystemExit("episodes, --ticks-per-frame and --workers must be at least 1, --frames 2, --seed 0")
     if args.supersample not in (1, 2, 3, 4) or args.timeout <= 0:
@@ -79,42 +76,42 @@ def check_arguments(args, episodes):
 
 
 def make_policy(game, args):
-    """The keys that these options ask for. args: those of add_arguments()."""
+    """The policy that these options ask for. args: those of add_arguments()."""
     gaits = policies.load_gaits(game.gaits)
     name = args.policy or ("mix" if gaits else "random")
     if name in ("mix", "gait") and not gaits:
-        raise SystemExit(f"{game.name} has no gaits in {game.gaits}: run  python -m capture.search_gaits --game "
-                         f"{args.game}  first, or use --policy random")
+        raise SystemExit(f"{game.name} has no gaits in {game.gaits}: run  python -m capture.search_gaits "
+                         f"--game {args.game}  first, or use --policy random")
     return policies.Policy(name, len(game.keys), args.frames, args.ticks_per_frame, args.seed, gaits)
 
 
 def describe(game, args):
-    """How episodes are made, for the meta.json beside them -> dict. args: those of add_arguments()."""
+    """How episodes are recorded, for the meta.json beside them -> dict. args: those of add_arguments()."""
     policy = make_policy(game, args)
     keys = {"name": policy.name}
     if policy.name in ("random", "mix"):
         keys |= {"press": policies.PRESS, "let_go": policies.LET_GO}
     if policy.name in ("gait", "mix"):
         keys["gaits"] = hashlib.sha256(game.gaits.read_bytes()).hexdigest()[:12]
+    side = SIZE * args.supersample if game.webgl else SIZE
     return {"game": game.name, "url": game.home, "keys": game.keys, "tick_ms": game.tick_ms,
             "ticks_per_frame": args.ticks_per_frame, "frames": args.frames, "seed": args.seed, "policy": keys,
-            "viewport": [SIZE * args.supersample] * 2 if game.webgl else [SIZE, SIZE], "version": VERSION}
+            "viewport": [side, side], "version": VERSION}
 
 
 def check_meta(path, meta, ignored=("version",)):
-    """End the program if the folder of this meta.json holds episodes that were made in another way."""
+    """End the program if the episodes beside this meta.json were recorded in another way."""
     old = data.read_json(path) or meta
     for name, value in meta.items():
         if old.get(name) != value and name not in ignored:
-            raise SystemExit(f"{path.parent} was recorded with {name} {old.get(name)}, not {value}: name another "
-                             "--data, or move that folder away")
+            raise SystemExit(f"{path.parent} was recorded with {name} {old.get(name)}, not {value}: name "
+                             "another --data, or move that folder away")
 
 
-# ------------------------------------------------------------------------------------------------ workers
+# ---------------------------------------------------------------------------------------------- processes
 
 def play(recorder, make_recorder, policy, episode, events):
-    """One episode, played again in a new browser when one dies under it -> recorder (or a new one),
-    arrays."""
+    """Play one episode, again in a new browser if this one dies -> the recorder (maybe a new one), arrays."""
     keys, skip = policy(episode)
     for attempt in range(ATTEMPTS):
         try:
@@ -132,11 +129,16 @@ def play(recorder, make_recorder, policy, episode, events):
     return None
 
 
+def end_with_parent():
+    """End this process as soon as its parent has ended."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
 def work(game, policy, options, episodes, events, sink):
     """A worker process: play the numbered episodes, give each to `sink`, report to the queue `events`."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker at once, and its browser with it
-    parent = multiprocessing.parent_process()
-    threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()  # never outlive the parent
+    threading.Thread(target=end_with_parent, daemon=True).start()
     try:
         with sync_playwright() as playwright:
             def make_recorder():
@@ -158,7 +160,7 @@ def work(game, policy, options, episodes, events, sink):
 
 @contextlib.contextmanager
 def no_interrupt():
-    """Processes that are started inside ignore Ctrl-C: they would print a traceback while they import."""
+    """Processes that are started inside ignore Ctrl-C, which would print a traceback while they import."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield
@@ -167,12 +169,12 @@ def no_interrupt():
 
 
 def record(game, policy, episodes, args, sink):
-    """Record the numbered episodes in args.workers processes. Yields ("browser", its facts) once for each
-    browser, then ("episode", (number, what sink(number, arrays) returned)) in the order in which they are
-    done, and ("lost", message) for a browser that died.
+    """Record the numbered episodes in args.workers processes. Yields ("browser", Recorder.facts) for each
+    browser that has started, ("episode", (number, what sink(number, arrays) returned)) for each episode that
+    is done, and ("lost", message) for each browser that died.
 
-    args: those of add_arguments(). sink: picklable, called in the worker. Ends the program with one line when
-    the game cannot be played; raises OSError when the sink could not write."""
+    args: those of add_arguments(). sink: picklable, called in the worker. Ends the program with one line if
+    the game cannot be played; raises OSError if the sink cannot write."""
     spawn = multiprocessing.get_context("spawn")
     events, options = spawn.Queue(), {"supersample": args.supersample, "timeout": args.timeout}
     processes = [spawn.Process(target=work, daemon=True,
@@ -181,7 +183,7 @@ def record(game, policy, episodes, args, sink):
     with no_interrupt():
         for process in processes:
             process.start()
-    # A page whose script never ends cannot be asked: no event for this long means that it hangs
+    # A page whose script never ends does not answer: it hangs if there is no event for so many seconds
     patience = START + args.timeout * (1 + policy.frames / 500)
     missing, last_event = len(episodes), time.monotonic()
     try:
@@ -190,23 +192,24 @@ def record(game, policy, episodes, args, sink):
                 kind, value = events.get(timeout=1)
             except queue.Empty:
                 if not any(process.is_alive() for process in processes):
-                    raise SystemExit(f"{game.name}: every recording process has died; what was recorded is kept, "
-                                     "run the same command again") from None
+                    raise SystemExit(f"{game.name}: every recording process has died; what was recorded is "
+                                     "kept, run the same command again") from None
                 if time.monotonic() - last_event > patience:
-                    raise SystemExit(f"{game.name}: nothing came back for {patience:g} s: the game hangs, or needs "
-                                     "a longer --timeout. What was recorded is kept") from None
+                    raise SystemExit(f"{game.name}: nothing came back for {patience:g} s: the game hangs, or "
+                                     "needs a longer --timeout. What was recorded is kept") from None
                 continue
             last_event = time.monotonic()
             if kind == "error":
-                time.sleep(0.5)  # Ctrl-C reaches the browsers, too: then it interrupts this sleep, and is reported
+                time.sleep(0.5)  # Ctrl-C ends the browsers, too: then it interrupts this sleep
                 raise SystemExit(value)
             if kind == "disk":
                 raise OSError(*value)
-            missing -= kind == "episode"
+            if kind == "episode":
+                missing -= 1
             yield kind, value
     finally:
         if missing or sys.exc_info()[0]:
-            for process in processes:  # one that has failed ends by itself: let it tidy up
+            for process in processes:  # one that has failed ends by itself: let it close its browser
                 process.join(timeout=1)
                 process.terminate()
         for process in processes:

@@ -1,8 +1,8 @@
-"""The real QWOP by Bennett Foddy, from its own page or, with --url, from a local copy. Nothing of it is changed.
+"""The real QWOP by Bennett Foddy, unchanged, from its own page or, with --url, from a local copy.
 
 Play it there first: https://www.foddy.net/Athletics.html
 
-The picture shows the bodies one tick late (the game moves its sprites before it steps), the pose does not.
+A frame shows the bodies one tick late (the game moves its sprites before it steps); the pose does not.
 """
 url = "https://www.foddy.net/Athletics.html"
 canvas = "canvas#window1"
@@ -25,12 +25,13 @@ window.qwopParts = ["torso", "head", "leftArm", "leftForearm", "leftThigh", "lef
 window.qwopBody = (part) => qwop[part]._components.get("physicsBody", false);
 """
 ready = "window.qwop && qwop.doneLoading && qwop.app"
-# What this description leans on: each is tried when the page opens, and named if it fails.
+# What this description needs of the game: checked when the page opens, and named if it fails.
 hooks = {
     "game object (the field helpUp)": "window.qwop",
     "loading (doneLoading)": "qwop.doneLoading",
     "state (fallen, gameEnded, score, scoreTime, highScore, firstClick)":
-        "['fallen', 'gameEnded', 'score', 'scoreTime', 'highScore', 'firstClick'].every((name) => name in qwop)",
+        "['fallen', 'gameEnded', 'score', 'scoreTime', 'highScore', 'firstClick']"
+        ".every((name) => name in qwop)",
     "engine (app.frame_time, overflow, max_frame_time, render_rate)":
         "Math.abs(qwop.app.frame_time - 1 / 30) < 1e-6 && ['overflow', 'max_frame_time', 'render_rate']"
         ".every((name) => typeof qwop.app[name] === 'number')",
@@ -38,13 +39,16 @@ hooks = {
     "first click": "qwop.firstClick",
     "restart (oninputup reset)": "recorder.try([], 9), recorder.try([], 1), "
                                   "Math.abs(qwop.score - 0.3) < 0.11 && qwop.scoreTime * 30 < 2.5",
-    "clock (one tick is 1/30 s of score time)": "recorder.try([], 5), Math.abs(qwop.scoreTime * 30 - 6) < 1e-3",
-    "keys (keydown, keyup)": "['q', 'w', 'o', 'p'].every((key) => (recorder.try([key], 1), "
-                             "['Q', 'W', 'O', 'P'].every((K) => qwop[K + 'Down'] === (K === key.toUpperCase()))))",
+    "clock (one tick is 1/30 s of score time)":
+        "recorder.try([], 5), Math.abs(qwop.scoreTime * 30 - 6) < 1e-3",
+    "keys (keydown, keyup)":
+        "['q', 'w', 'o', 'p'].every((key) => (recorder.try([key], 1), "
+        "['Q', 'W', 'O', 'P'].every((K) => qwop[K + 'Down'] === (K === key.toUpperCase()))))",
     "physics (a held key moves the legs)":
-        "new Set([[], ['o']].map((keys) => (recorder.try(keys, 9), qwopBody('leftCalf').getAngle()))).size === 2",
+        "new Set([[], ['o']].map((keys) => (recorder.try(keys, 9), qwopBody('leftCalf').getAngle()))).size"
+        " === 2",
 }
-# The clock stands between two ticks, so that no rounding adds or drops one. Sounds are not played.
+# The clock stands between two ticks, so that rounding adds or drops none. Sounds are not played.
 start = """
 const app = qwop.app, { left, top } = document.querySelector("canvas#window1").getBoundingClientRect();
 app.max_frame_time = 60;
@@ -55,7 +59,7 @@ for (const kind of ["mousedown", "mouseup"]) {
     new MouseEvent(kind, { clientX: left + 320, clientY: top + 200, bubbles: true }));
 }
 """
-# A restart reverses the order in which Box2D holds the bodies, which rounds a long run another way: always two of them.
+# A restart reverses the order of the bodies in Box2D, which rounds a long run in another way: so always two.
 restart = "qwop.highScore = 0; qwop.oninputup('reset'); qwop.oninputup('reset')"
 over = "qwop.gameEnded"
 draw = "qwop.app.render_rate = on ? -1 : 0"
