@@ -9,6 +9,9 @@ import time
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
+
+import pytest
 
 ROOT = Path(__file__).parent.parent
 PROGRESS = re.compile(r"%\||(frames|patterns) \[")  # how a progress bar's line is known
@@ -38,6 +41,14 @@ def complaint(result):
              if line.strip() and not PROGRESS.search(line)]
     assert result.returncode != 0 and len(lines) == 1, result.stderr
     return lines[0]
+
+
+def refusal(main, *args):
+    """The one line with which a script's main() refuses its arguments, run in this process."""
+    with mock.patch("sys.argv", ["script", *map(str, args)]), pytest.raises(SystemExit) as caught:
+        main()
+    assert isinstance(caught.value.code, str) and "\n" not in caught.value.code
+    return caught.value.code
 
 
 def family(mark):
