@@ -14,9 +14,9 @@ import data
 KEYS = ["ArrowLeft", "ArrowRight", "Space"]
 NAMES = ["←", "→", "Space"]
 # Added to the guide's command of each script
-SMALL = {"collect.py": ["--frames", 48], "train_ae.py": ["--epochs", 3, "--batch", 16],
-         "encode.py": ["--live", 23], "train_lstm.py": ["--epochs", 3, "--batch", 4],
-         "evaluate.py": ["--dream-frames", 100]}
+SMALL = {"collect.py": ["--frames", 40], "train_ae.py": ["--epochs", 2, "--batch", 32],
+         "encode.py": ["--live", 23], "train_lstm.py": ["--epochs", 2, "--batch", 4],
+         "evaluate.py": ["--dream-frames", 40]}
 EPISODES = ["--episodes", 21]
 # Notes the keys and the z of every step since the last restart.
 WATCH = """() => {
@@ -66,7 +66,7 @@ def test_a_recorded_episode_shows_the_game(recorded_paddle):
     path = data.episode_path(recorded_paddle / "frames", 3)
     episode = data.load_episode(path, ("frames", "keys", "restart", "score"))
     frames, keys = episode["frames"].astype(int), episode["keys"]
-    assert keys.shape == (48, 3) and episode["score"].shape == (48,) and episode["restart"][0]
+    assert keys.shape == (40, 3) and episode["score"].shape == (40,) and episode["restart"][0]
     orange = (frames[:, 86, :, 0] > 200) & (frames[:, 86, :, 2] < 100)  # the paddle's row of pixels
     paddle = orange.argmax(1)
     alive = ~(episode["restart"][1:] | (frames[1:, 2, 2, 0] > 100))
@@ -89,7 +89,7 @@ def test_the_model_folder_describes_this_game(folder):
 def test_the_report_has_the_kinds_of_keys_that_this_game_knows(folder):
     figures, = json.loads((folder / "report" / "report.json").read_text()).values()
     assert set(figures["kinds"]) == {"random", "human", "held"}  # no gaits are known
-    # 38 frames of 40 ms allow no longer rollouts
+    # the 30 frames of 40 ms after the context allow no longer rollouts
     assert list(figures["kinds"]["random"]["rollout"]["gain_db_whole"]) == ["0.1", "0.5", "1.0"]
 
 
