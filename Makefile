@@ -7,7 +7,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 GAME ?= runner
-# How much is recorded and trained: stored episodes, episodes encoded in all, passes over them
+# How much is recorded and trained: stored episodes, episodes encoded in all, epochs
 EPISODES ?= 190
 LIVE ?= 4000
 AE_EPOCHS ?= 12

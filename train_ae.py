@@ -47,7 +47,7 @@ def parse():
                         help="with --init-from: leave its encoder as it is, "
                              "and with it z, latents and dynamics")
     group = parser.add_argument_group("optimisation")
-    group.add_argument("--epochs", type=int, default=12, help="passes over the training frames")
+    group.add_argument("--epochs", type=int, default=12, help="epochs over the training frames")
     group.add_argument("--batch", type=int, default=64, help="frames a step")
     group.add_argument("--clip-len", type=int, default=1,
                        help="frames in a row in a batch; a divisor of --batch")

@@ -48,7 +48,7 @@ def parse():
     group.add_argument("--widths", type=int, nargs="+", default=(1024, 1248), help="of the layers behind it")
     group.add_argument("--dropout", type=float, default=0)
     group = parser.add_argument_group("optimisation")
-    group.add_argument("--epochs", type=int, default=4, help="passes over the training episodes")
+    group.add_argument("--epochs", type=int, default=4, help="epochs over the training episodes")
     group.add_argument("--batch", type=int, default=8, help="episodes a step")
     group.add_argument("--lr", type=float, default=1e-3, help="highest learning rate of AdamW")
     group.add_argument("--muon", type=float, default=0.03,

@@ -73,8 +73,8 @@
   const getContext = HTMLCanvasElement.prototype.getContext;
   HTMLCanvasElement.prototype.getContext = function (kind, options) {
     const isWebGL = /webgl/.test(kind);
-    const ours = isWebGL ? { preserveDrawingBuffer: true, antialias: false } : { willReadFrequently: true };
-    const context = getContext.call(this, kind, { ...options, ...ours });
+    const fixed = isWebGL ? { preserveDrawingBuffer: true, antialias: false } : { willReadFrequently: true };
+    const context = getContext.call(this, kind, { ...options, ...fixed });
     if (isWebGL) webgl.set(this, context);
     else if (context) webgl.delete(this); // the game has fallen back to 2D
     return context;

@@ -719,7 +719,7 @@ def constants(name):
     """The values that the Python files of players give a constant."""
     trees = [ast.parse(path.read_text()) for path in (ROOT / "app.py", ROOT / "dream.py", *(ROOT / "ui").glob("*.py"))]
     return [node.value.value for tree in trees for node in tree.body if isinstance(node, ast.Assign)
-            and node.targets[0].id == name]
+            and ast.unparse(node.targets[0]) == name]
 
 
 def test_constants_are_the_same(page):
