@@ -126,21 +126,18 @@ def record_held_out(game, folder, args):
         kinds["gait"] = (4, args.lives, args.frames)
     meta = workers.describe(game, args) | {"seed": args.seed + HELD_OUT_SEED, "policy": None}
     workers.check_meta(folder / "meta.json", meta)
+
+    def note(facts):
+        data.write_json(folder / "meta.json", meta | facts)
+
     for kind, (whole, lives, frames) in kinds.items():
-        path, episodes, recorded = folder / f"{kind}.npz", whole + lives, {}
+        path, episodes = folder / f"{kind}.npz", whole + lives
         if path.exists():
             print(f"{path} exists")
             continue
         policy = policies.Policy(kind, len(game.keys), frames, args.ticks_per_frame, meta["seed"], gaits)
         with tqdm(total=episodes * frames, desc=kind, unit=" frames", unit_scale=True) as bar:
-            for event, value in workers.record(game, policy, range(episodes), args, Keep(whole)):
-                if event == "episode":
-                    recorded[value[0]] = value[1]
-                    bar.update(frames)
-                elif event == "lost":
-                    bar.write(value)
-                else:
-                    data.write_json(folder / "meta.json", meta | value)
+            recorded = dict(workers.record_with_bar(game, policy, range(episodes), args, Keep(whole), bar, note))
         arrays = {name: np.stack([recorded[n][name] for n in range(whole)]) for name in recorded[0]}
         if lives:
             for name in recorded[whole]:
@@ -173,19 +170,18 @@ def record_episodes(game, folder, args):
     missing = [n for n in range(episodes) if n not in recorded]
     print(f"{game.name}: {len(recorded)} episodes in {folder}, {len(missing)} to record with {args.workers} "
           f"workers ({'replay' if args.replay else policy.name} keys)")
-    facts = None
+    facts = {}
+
+    def note(started):
+        if facts != started:
+            facts.update(started)
+            bar.write(f"in {facts['browser']}")
+            data.write_json(folder / "meta.json", meta | facts)
+
     with tqdm(total=len(missing) * args.frames, unit=" frames", unit_scale=True, smoothing=0.05) as bar:
-        for event, value in workers.record(game, policy, missing, args, Save(folder)):
-            if event == "episode":
-                bar.update(args.frames)
-            elif event == "lost":
-                bar.write(value)
-            elif facts != value:
-                facts = value
-                bar.write(f"in {facts['browser']}")
-                data.write_json(folder / "meta.json", meta | facts)
-    shape = (facts or old or {}).get("shape", (640, 400))
-    draw(folder, shape, args.ticks_per_frame * game.tick_ms)
+        for _ in workers.record_with_bar(game, policy, missing, args, Save(folder), bar, note):
+            pass  # the sink has written it
+    draw(folder, (facts or old or {}).get("shape"), args.ticks_per_frame * game.tick_ms)
 
 
 def main():

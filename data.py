@@ -132,6 +132,12 @@ def check_episode(episode, names=("frames", "keys", "restart")):
             raise ValueError(f"'{name}' is {array.dtype} {array.shape}, not {np.dtype(dtype)} {shape}")
 
 
+def held_out_folder(folder):
+    """Where the held-out episodes of a game's folder lie: in it, or else in this repository's own."""
+    shipped = Path(__file__).parent / "held_out" / folder.name
+    return shipped if shipped.is_dir() and not (folder / "held_out").is_dir() else folder / "held_out"
+
+
 def load_held_out(folder):
     """The held-out episodes by the kind of keys they were played with: {kind: dict of arrays (E, T, ...)}.
     Of M more there are the first frames, all keys and falls: more_frames, more_keys, more_over (M, ...).

@@ -129,11 +129,19 @@ class Model:
         _, state = self.teach(z[:, :-1], keys)
         return [z[:, -1], *state]
 
-    def rollout(self, state, keys, progress=iter):
-        """The dream from a state [z, h, c] under keys (N, T, K) -> z (N, T, Z). progress: wraps the range of
-        frames, such as tqdm."""
+    def play(self, state, keys, progress=iter):
+        """The dream from a state [z, h, c] under keys (N, T, K) -> z (N, T, Z), the last state. progress: wraps
+        the range of frames, such as tqdm."""
         z = np.empty((*keys.shape[:2], self.features), np.float32)
         for t in progress(range(keys.shape[1])):
             state = self.step(state[0], keys[:, t], *state[1:])
             z[:, t] = state[0]
-        return z
+        return z, state
+
+    def rollout(self, state, keys, progress=iter):
+        """The dream from a state [z, h, c] under keys (N, T, K) -> z (N, T, Z)"""
+        return self.play(state, keys, progress)[0]
+
+    def rollout_after(self, z, keys):
+        """The dream after true z (N, W, Z), keys (N, W + T, K) from the first of them on -> z (N, T, Z)"""
+        return self.rollout(self.context(z, keys), keys[:, z.shape[1] - 1:-1])

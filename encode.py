@@ -28,19 +28,17 @@ from capture.games import load_game
 class Encode:
     """Makes the latents of an episode: callable in this process or, picklable, in a worker that records."""
 
-    def __init__(self, path, device=None):
-        """path: of ae.pt. device: of this process; None in a worker, which gets one core."""
-        self.path, self.device, self.encoder = path, device, None
+    def __init__(self, path, device="cpu", encoder=None):
+        """path: of ae.pt. encoder: that lies in it, on the device; None in a worker, which opens it."""
+        self.path, self.device, self.encoder = path, device, encoder
 
     def __call__(self, episode, arrays):
         """-> z (T, Z), keys (T, K), restart (T,)"""
         if self.encoder is None:
-            if self.device is None:
-                torch.set_num_threads(1)
-            self.encoder = training.load(self.path, models.Autoencoder, self.device or "cpu")[0].encoder
+            torch.set_num_threads(1)  # each worker has one core
+            self.encoder = training.load(self.path, models.Autoencoder)[0].encoder
         with torch.no_grad():
-            frames = torch.from_numpy(arrays["frames"].copy()).to(self.device or "cpu")
-            z = torch.cat([self.encoder(part) for part in frames.split(128)])
+            z = models.in_batches(self.encoder, torch.from_numpy(arrays["frames"].copy()).to(self.device))
         return z.cpu().numpy(), arrays["keys"], arrays["restart"]
 
 
@@ -69,8 +67,8 @@ def main():
 
     # What was recorded, and how
     folder = data.game_folder(args.data, args.game)
-    model, _ = training.load(folder / "ae.pt", models.Autoencoder)
     device, _ = training.pick_device(args.device)
+    model, _ = training.load(folder / "ae.pt", models.Autoencoder, device)
     recording = data.read_json(folder / "frames" / "meta.json")
     if recording is None:
         raise SystemExit(f"no recording in {folder / 'frames'}: run  python collect.py --game {args.game}  first")
@@ -90,7 +88,7 @@ def main():
         print(f"{episodes - len(missing)} of {episodes} episodes are encoded in {folder / 'latents'}; {device}")
         with tqdm(total=len(missing) * meta["frames"], unit=" frames", unit_scale=True, smoothing=0.05) as bar:
             # Recorded episodes here, on the device
-            encode = Encode(folder / "ae.pt", device)
+            encode = Encode(folder / "ae.pt", device, model.encoder)
             wanted = set(missing)
             stored = data.load_episodes(folder / "frames", wanted=wanted.__contains__) if files else ()
             for number, arrays in stored:
@@ -99,12 +97,9 @@ def main():
             # Live ones in the workers that play them
             missing = [n for n in range(args.live) if not store.done[n]]
             if missing:
-                for kind, value in workers.record(game, policy, missing, args, Encode(folder / "ae.pt")):
-                    if kind == "episode":
-                        store.put(value[0], *value[1])
-                        bar.update(meta["frames"])
-                    elif kind == "lost":
-                        bar.write(value)
+                sink = Encode(folder / "ae.pt")
+                for number, latents in workers.record_with_bar(game, policy, missing, args, sink, bar):
+                    store.put(number, *latents)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,6 @@ from capture import policies
 from data import CONTEXT
 from dream import Model
 
-HERE = Path(__file__).parent
 # The table: title of a row, where its figures stand in a report (* is each entry in turn), decimals, factor.
 ROWS = (
     ("ceiling: PSNR, dB", "kinds/*/ceiling/psnr_db", 1, 1),
@@ -143,8 +142,8 @@ def draw(out, model, reports, shown):
         names = ["".join(letters[row > 0]) or "-" for row in policies.combinations(len(letters))]
         plots.draw_matrix(out / "control.png", first["control"], names, "real keys", "dreamed keys")
     plots.draw_strip(out / "filmstrip.png", first["strip"], scale=2)
-    shape = model.meta.get("shape", (640, 400))
-    plots.draw_clip(out / "clip.gif", np.concatenate(first["clip"]), model.meta["frame_ms"], shape)
+    plots.draw_clip(out / "clip.gif", np.concatenate(first["clip"]), model.meta["frame_ms"],
+                    model.meta.get("shape"))
 
 
 def rounded(value):
@@ -197,8 +196,7 @@ def main():
         if model.meta["keys"] != models[0].meta["keys"] or model.frame_s != models[0].frame_s:
             raise SystemExit(f"{model.folder} has other keys or another pace than {models[0].folder}: "
                              "compare models of one game")
-    places = [args.held_out] if args.held_out else [folder / "held_out", HERE / "held_out" / folder.name]
-    kinds = data.load_held_out(next((place for place in places if place.is_dir()), places[0]))
+    kinds = data.load_held_out(args.held_out or data.held_out_folder(folder))
     old = {}
     for path in earlier:
         old |= read_report(path, kinds)

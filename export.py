@@ -33,11 +33,11 @@ import torch
 from PIL import Image
 
 import data
-import graphs
 import models
 import training
 from capture import policies
 from data import CONTEXT
+from engine import graphs
 
 HERE = Path(__file__).parent
 TOLERANCE = 1e-4   # largest relative difference between a graph and PyTorch
@@ -112,8 +112,8 @@ def start_states(latents, episodes, dynamics, number):
 def drift_limit(autoencoder, z, std):
     """A drift meter's 1: twice the distance of z and encode(decode(z)), in std, that 99% of z (N, Z) keep."""
     z = torch.from_numpy(z.astype(np.float32))
-    again = [autoencoder.encoder(autoencoder.decoder.paint(part)[..., :3]) for part in z.split(128)]
-    return 2 * float(np.quantile(np.linalg.norm((torch.cat(again) - z).numpy() / std, axis=1), 0.99))
+    again = models.in_batches(lambda part: autoencoder.encoder(autoencoder.decoder.paint(part)[..., :3]), z)
+    return 2 * float(np.quantile(np.linalg.norm((again - z).numpy() / std, axis=1), 0.99))
 
 
 def best_gaits(game):
@@ -249,14 +249,14 @@ def main():
     autoencoder, dynamics, latents, facts, trainings = load_all(folder)
     graphs.shorten(autoencoder)  # first, so that graph and PyTorch have the same weights
     graphs.shorten(dynamics)
-    if not len(latents.split()[1]):
+    train, held_out = latents.split()
+    if not len(held_out):
         print(f"no held-out episode (every {data.HELD_OUT}th is one): start states come from training")
     meta = describe(args, folder, autoencoder, dynamics, latents, facts, trainings)
-    places = [folder / "held_out", HERE / "held_out" / folder.name]
-    held_out = next((place for place in places if place.is_dir()), None)
-    clips = make_clips(held_out, autoencoder, dynamics) if held_out else []
+    real = data.held_out_folder(folder)
+    clips = make_clips(real, autoencoder, dynamics) if real.is_dir() else []
 
-    graph_files, z = {}, latents.z[latents.split()[0][0]]
+    graph_files, z = {}, latents.z[train[0]]
     with tempfile.TemporaryDirectory() as aside:
         for name, graph in graphs.make_graphs(autoencoder, dynamics).items():
             path = Path(aside) / f"{name}.onnx"

@@ -162,7 +162,7 @@ def measure_falls(model, kinds, z):
         true = z[kind][:, :CONTEXT]
         if "more_frames" in arrays:
             true = np.concatenate([true, model.encode(arrays["more_frames"][:, :CONTEXT])])
-        dream = model.rollout(model.context(true, keys), keys[:, CONTEXT - 1:-1])
+        dream = model.rollout_after(true, keys)
         pair = {"real": over[:, CONTEXT:], "dreamed": detector(dream)}
         lengths[kind] = tuple(life_lengths(x) for x in pair.values())
         figures[kind] = {name: {"per_1000_frames": 1000 * count_falls(x) / x[:, 1:].size,
@@ -233,7 +233,7 @@ def measure_rollouts(model, arrays, z, probes, median, rng):
         true, last = z[:, first:first + length], z[:, first - 1:first]
         paths = {"dream": played, "other keys": other_keys(played, length + 1, rng)}
         for name, k in paths.items():
-            paths[name] = model.rollout(model.context(z[:, start:first], k), k[:, CONTEXT - 1:-1])
+            paths[name] = model.rollout_after(z[:, start:first], k)
         paths["ceiling"] = true
         for b in range(len(z)):
             # Errors of the painted frames, and of the poses.
@@ -301,7 +301,7 @@ def measure_choices(model, arrays, z, probes):
     keys did. The matrix holds the effect of each dreamed combination (row) against each real one (column)."""
     count = len(policies.combinations(arrays["keys"].shape[2]))
     first, keys = policies.FORK, arrays["keys"]
-    dream = model.rollout(model.context(z[:, :first], keys), keys[:, first - 1:-1])     # (M C, T, Z)
+    dream = model.rollout_after(z[:, :first], keys)                                   # (M C, T, Z)
     after = min(max(round(0.5 / model.frame_s), 1), dream.shape[1])
 
     def by_moment(x):

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from upconv import Up
+from engine.upconv import Up
 
 
 @dataclass
@@ -170,6 +170,11 @@ class Dynamics(nn.Module):
             z = z_next[:, 0]
             predicted.append(z)
         return torch.stack(predicted, dim=1), state
+
+
+def in_batches(function, rows, size=128):
+    """function(rows) -> tensor with a row for each, computed for `size` rows at a time: enough for the memory."""
+    return torch.cat([function(batch) for batch in rows.split(size)])
 
 
 def count_parameters(*modules):

@@ -5,12 +5,8 @@ Shapes: N frames of a row, T frames of a clip
 import json
 import time
 
-import matplotlib
 import numpy as np
 from PIL import Image
-
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402  (the backend must be chosen first)
 
 
 def log(path, entry):
@@ -20,28 +16,29 @@ def log(path, entry):
         file.write(json.dumps(entry) + "\n")
 
 
-def save(figure, path):
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+def subplots(*args, **options):
+    """An empty figure -> figure, its axes. matplotlib is imported here, as who only plays does not have it."""
+    from matplotlib.figure import Figure
+    figure = Figure(figsize=options.pop("figsize"), layout="constrained", dpi=110)
+    return figure, figure.subplots(*args, **options)
 
 
 def draw_curves(log_path, picture_path, names):
     """Draw the named figures of a JSON-lines log over its epochs as PNG; an empty log gives empty axes."""
     entries = [json.loads(line) for line in log_path.read_text().splitlines()]
-    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    figure, axes = subplots(figsize=(8, 4.5))
     for name in names:
         rows = [(entry["epoch"], entry[name]) for entry in entries if name in entry]
         axes.plot([epoch for epoch, _ in rows], [value for _, value in rows], marker=".", label=name)
     axes.set(xlabel="epoch", yscale="log")
     axes.grid(alpha=0.3)
     axes.legend()
-    save(figure, picture_path)
+    figure.savefig(picture_path)
 
 
 def make_panels(count, sharey):
     """A figure with a row of axes -> figure, list of axes"""
-    figure, axes = plt.subplots(1, count, figsize=(4 * count, 3.8), sharey=sharey, squeeze=False,
-                                layout="constrained")
+    figure, axes = subplots(1, count, figsize=(4 * count, 3.8), sharey=sharey, squeeze=False)
     return figure, axes[0]
 
 
@@ -56,7 +53,7 @@ def draw_panels(path, panels, x_label, y_label, y_range=None):
         axes.grid(alpha=0.3)
     row[0].set(ylabel=y_label, ylim=y_range)
     row[-1].legend(fontsize="small")
-    save(figure, path)
+    figure.savefig(path)
 
 
 def draw_histograms(path, panels, x_label):
@@ -68,18 +65,18 @@ def draw_histograms(path, panels, x_label):
             axes.hist(v, bins, density=len(v) > 0, alpha=0.5, label=f"{name} ({len(v)})")
         axes.set(title=title, xlabel=x_label)
         axes.legend()
-    save(figure, path)
+    figure.savefig(path)
 
 
 def draw_matrix(path, matrix, names, x_label, y_label):
     """A matrix (N, N) of numbers in -1..1 as PNG; names: N words for rows and columns."""
-    figure, axes = plt.subplots(figsize=(5.5, 4.8), layout="constrained")
+    figure, axes = subplots(figsize=(5.5, 4.8))
     image = axes.imshow(matrix, cmap="RdBu_r", vmin=-1, vmax=1)
     axes.set(xlabel=x_label, ylabel=y_label)
     axes.set_xticks(range(len(names)), names, rotation=90)
     axes.set_yticks(range(len(names)), names)
     figure.colorbar(image, label="cosine")
-    save(figure, path)
+    figure.savefig(path)
 
 
 def draw_strip(path, rows, scale=1):
@@ -88,11 +85,12 @@ def draw_strip(path, rows, scale=1):
     sheet.resize((sheet.width * scale, sheet.height * scale), Image.NEAREST).save(path)
 
 
-def draw_clip(path, frames, frame_ms, shape=(640, 400), width=240):
-    """A GIF of uint8 frames (T, 96, n * 96, 3), n side by side. shape: [width, height] of the game's canvas;
-    each is shown `width` wide."""
-    size = width * frames.shape[2] // 96, round(width * shape[1] / shape[0])
-    pictures = [Image.fromarray(frame).resize(size, Image.BILINEAR).quantize(64, dither=Image.Dither.NONE)
+def draw_clip(path, frames, frame_ms, shape=None, width=240, colours=64):
+    """A GIF of uint8 frames (T, 96, n * 96, 3), n side by side. shape: [width, height] of the game's canvas,
+    640 x 400 where it is not known; each is shown `width` wide."""
+    across, down = shape or (640, 400)
+    size = width * frames.shape[2] // 96, round(width * down / across)
+    pictures = [Image.fromarray(frame).resize(size, Image.BILINEAR).quantize(colours, dither=Image.Dither.NONE)
                 for frame in frames]
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=round(frame_ms), loop=0)
 

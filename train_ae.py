@@ -12,10 +12,8 @@ The same command resumes.
 Shapes: N frames, C clips of frames in a row, E episodes, T frames of an episode, Z latent features,
 P body parts
 """
-import argparse
 import time
 from copy import deepcopy
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -26,7 +24,7 @@ import metrics
 import models
 import plots
 import training
-from muon import make_optimizer
+from engine.muon import make_optimizer
 
 # The seed's recipe. Warm restarts, and the epochs of pure pixel loss, shrink with --epochs.
 ORIGINAL = {"epochs": 160, "batch": 256, "clip_len": 256, "lr": 1e-3, "muon": 0, "weight_decay": 0.01,
@@ -35,14 +33,7 @@ RESTART_EPOCHS = 40   # of --original: a cosine cycle of its learning rate
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--game", default="runner", help="name or path of the game's description")
-    parser.add_argument("--data", default="data", help="folder of all recordings")
-    parser.add_argument("--device", help="cpu, cuda or mps; the best there is by default")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--init-from", type=Path,
-                        help="fine-tune this ae.pt; its z is kept as far as possible")
+    parser = training.make_parser(__doc__, "fine-tune this ae.pt; its z is kept as far as possible")
     parser.add_argument("--decoder-alone", action="store_true",
                         help="with --init-from: leave its encoder as it is, "
                              "and with it z, latents and dynamics")
@@ -76,13 +67,12 @@ def parse():
 
 def reconstruct(model, frames, device, autocast):
     """Held-out frames uint8 (E, T, 96, 96, 3) through the model in evaluation mode -> the same shape."""
-    reconstruction = np.empty_like(frames)
+    def paint(part):
+        return model.decoder.paint(model.encoder(part.to(device)))[..., :3].cpu()
+
     with torch.no_grad(), autocast():
-        for episode, out in zip(frames, reconstruction):
-            for part, out_part in zip(np.array_split(episode, 4), np.array_split(out, 4)):
-                z = model.encoder(torch.from_numpy(part).to(device))
-                out_part[:] = model.decoder.paint(z)[..., :3].cpu().numpy()
-    return reconstruction
+        flat = torch.from_numpy(frames.reshape(-1, *frames.shape[2:]))
+        return models.in_batches(paint, flat).numpy().reshape(frames.shape)
 
 
 @torch.no_grad()
@@ -93,9 +83,9 @@ def standardise_z(model, frames, init=None):
     init: the model that the training began with. Then z is as near to its z as a linear map can bring it, so
     that dynamics of that one can be fine-tuned."""
     model = deepcopy(model).eval()
-    z = torch.cat([model.encoder(part) for part in frames.split(128)])
+    z = models.in_batches(model.encoder, frames)
     if init:
-        target = torch.cat([init.encoder(part) for part in frames.split(128)])
+        target = models.in_batches(init.encoder, frames)
         *matrix, shift = torch.linalg.lstsq(torch.cat([z, torch.ones_like(z[:, :1])], 1), target).solution
         model.transform_z(torch.stack(matrix), shift)
     else:
@@ -173,13 +163,10 @@ def main():
     # The model, and where its training stopped the last time
     model, init, history = make_model(args, angles.shape[-1] if args.pose else 0, device)
     optimizer = make_optimizer(model, args.lr, args.muon, args.weight_decay)
-    cycle = min(RESTART_EPOCHS, args.epochs) if args.original else args.epochs
-    schedule = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, cycle)
+    schedule = training.make_schedule(optimizer, args, RESTART_EPOCHS)
     rng = np.random.default_rng(args.seed)
-    best, first, seconds = 0.0, 0, 0.0
-    if state := training.load_resume(folder / "ae_resume.pt", model, optimizer, schedule):
-        best, first, seconds = state["best"], state["epoch"], state["seconds"]
-        rng.bit_generator.state = state["rng"]
+    resumed = training.load_resume(folder / "ae_resume.pt", model, optimizer, schedule, rng)
+    first, best, seconds = resumed or (0, 0.0, 0.0)
     clips_a_step = args.batch // args.clip_len
     steps, count = len(train) // clips_a_step, len(train) * args.clip_len
     print(f"{device}, {models.count_parameters(model):,} parameters, {count:,} frames to train on, "
@@ -232,10 +219,9 @@ def main():
                 entry = training.history_entry(args, recording, count, seconds, device)
                 figures = {"epoch": epoch + 1, "psnr_db": round(psnr, 2)}
                 stored = model if args.decoder_alone else standardise_z(model, sample, init)
-                training.save(folder / "ae.pt", stored, history=[*history, entry | {"figures": figures}],
-                              figures=figures)
-            training.save_resume(folder / "ae_resume.pt", model, optimizer, schedule, epoch=epoch + 1,
-                                 best=best, seconds=seconds, rng=rng.bit_generator.state)
+                training.save_best(folder / "ae.pt", stored, history, entry, figures)
+            training.save_resume(folder / "ae_resume.pt", model, optimizer, schedule, rng, epoch + 1, best,
+                                 seconds)
     print(f"best: {best:.2f} dB on held-out frames, in {folder / 'ae.pt'}; "
           f"look at {folder / 'ae_frames.png'}")
 

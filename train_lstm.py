@@ -13,9 +13,7 @@ fastest, rollouts keep long dreams stable (docs/experiments.md). The same comman
 
 Shapes: B episodes, T frames, Z latent features, K keys, L LSTM layers, H hidden width
 """
-import argparse
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -26,7 +24,7 @@ import models
 import plots
 import training
 from data import CONTEXT
-from muon import make_optimizer
+from engine.muon import make_optimizer
 
 HORIZONS = (1, 5, 10, 25)  # frames of a rollout that its error is summed over; the last one picks the epoch
 # The seed's recipe. Its warm restart comes after 20 epochs.
@@ -36,13 +34,7 @@ RESTART_EPOCHS = 20        # of --original: a cosine cycle of its learning rate
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--game", default="runner", help="name or path of the game's description")
-    parser.add_argument("--data", default="data", help="folder of all recordings")
-    parser.add_argument("--device", help="cpu, cuda or mps; the best there is by default")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--init-from", type=Path, help="fine-tune this lstm.pt")
+    parser = training.make_parser(__doc__, "fine-tune this lstm.pt")
     group = parser.add_argument_group("network")
     group.add_argument("--hidden", type=int, default=384, help="width of the LSTM's layers")
     group.add_argument("--widths", type=int, nargs="+", default=(1024, 1248), help="of the layers behind it")
@@ -209,13 +201,10 @@ def main():
     model, history = make_model(args, store, train, device)
     scale = model.dz_std if args.original else model.dz_std.square()
     optimizer = make_optimizer(model, args.lr, args.muon, args.weight_decay)
-    cycle = min(RESTART_EPOCHS, args.epochs) if args.original else args.epochs
-    schedule = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, cycle)
+    schedule = training.make_schedule(optimizer, args, RESTART_EPOCHS)
     rng = np.random.default_rng(args.seed)
-    best, first, seconds = float("inf"), 0, 0.0
-    if state := training.load_resume(folder / "lstm_resume.pt", model, optimizer, schedule):
-        best, first, seconds = state["best"], state["epoch"], state["seconds"]
-        rng.bit_generator.state = state["rng"]
+    resumed = training.load_resume(folder / "lstm_resume.pt", model, optimizer, schedule, rng)
+    first, best, seconds = resumed or (0, float("inf"), 0.0)
     count = len(train) * store.z.shape[1]
     print(f"{device}, {models.count_parameters(model):,} parameters, {count:,} frames to train on, "
           f"{len(held_out) * store.z.shape[1]:,} held out; epoch {first} of {args.epochs}")
@@ -260,10 +249,9 @@ def main():
                 best = score
                 entry = training.history_entry(args, store.meta, count, seconds, device)
                 figures = {"epoch": epoch + 1} | {name: round(value, 4) for name, value in figures.items()}
-                training.save(folder / "lstm.pt", model, history=[*history, entry | {"figures": figures}],
-                              figures=figures)
-            training.save_resume(folder / "lstm_resume.pt", model, optimizer, schedule, epoch=epoch + 1,
-                                 best=best, seconds=seconds, rng=rng.bit_generator.state)
+                training.save_best(folder / "lstm.pt", model, history, entry, figures)
+            training.save_resume(folder / "lstm_resume.pt", model, optimizer, schedule, rng, epoch + 1, best,
+                                 seconds)
     print(f"best: rollout over persistence {best:.3f} over {max(HORIZONS)} frames, in {folder / 'lstm.pt'}; "
           f"look at {folder / 'lstm_dream.png'}")
 

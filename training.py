@@ -3,6 +3,7 @@
 A checkpoint holds {"config", "weights", "history", "figures"}: what makes the network, its weights, every
 training that made them in order, and the last one's held-out figures.
 """
+import argparse
 import os
 import pickle
 import platform
@@ -52,6 +53,17 @@ def memory_bytes(device):
     return data.memory_bytes()
 
 
+def make_parser(doc, init_from_help):
+    """A parser with the options that every training has. doc: of the script."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--game", default="runner", help="name or path of the game's description")
+    parser.add_argument("--data", default="data", help="folder of all recordings")
+    parser.add_argument("--device", help="cpu, cuda or mps; the best there is by default")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--init-from", type=Path, help=init_from_help)
+    return parser
+
+
 def use_original(parser, original):
     """Parse the arguments, --original in place of the defaults -> args. original: {option: value}."""
     parser.add_argument("--original", action="store_true",
@@ -59,6 +71,12 @@ def use_original(parser, original):
     if parser.parse_known_args()[0].original:
         parser.set_defaults(**original)
     return parser.parse_args()
+
+
+def make_schedule(optimizer, args, restart_epochs):
+    """A cosine of the learning rate over the whole run; with --original warm restarts every restart_epochs."""
+    cycle = min(restart_epochs, args.epochs) if args.original else args.epochs
+    return torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, cycle)
 
 
 def history_entry(args, recording, frames, seconds, device):
@@ -92,6 +110,11 @@ def save(path, model, **rest):
     part.replace(path)
 
 
+def save_best(path, model, history, entry, figures):
+    """Write the checkpoint of the best epoch. history: before this training. entry: history_entry() of it."""
+    save(path, model, history=[*history, entry | {"figures": figures}], figures=figures)
+
+
 def load(path, kind, device="cpu"):
     """Open a checkpoint of save() -> model in evaluation mode, the whole checkpoint.
 
@@ -114,14 +137,14 @@ def load(path, kind, device="cpu"):
     return model.to(device).eval(), checkpoint
 
 
-def save_resume(path, model, optimizer, schedule, **rest):
-    """Write all that a resumed training needs."""
+def save_resume(path, model, optimizer, schedule, rng, epoch, best, seconds):
+    """Write all that a resumed training needs. rng: a numpy Generator. epoch: epochs done. best: score."""
     save(path, model, optimizer=optimizer.state_dict(), schedule=schedule.state_dict(),
-         torch_rng=torch.get_rng_state(), **rest)
+         torch_rng=torch.get_rng_state(), rng=rng.bit_generator.state, epoch=epoch, best=best, seconds=seconds)
 
 
-def load_resume(path, model, optimizer, schedule):
-    """Put a training back where save_resume() left it -> the checkpoint, or None if there is none."""
+def load_resume(path, model, optimizer, schedule, rng):
+    """Put a training back where save_resume() left it -> epoch, best, seconds; None if there is no file."""
     if not path.exists():
         return None
     try:
@@ -132,8 +155,9 @@ def load_resume(path, model, optimizer, schedule):
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
         torch.set_rng_state(state["torch_rng"])
+        rng.bit_generator.state = state["rng"]
+        return state["epoch"], state["best"], state["seconds"]
     except UNREADABLE as error:
         reason = next(iter(str(error).splitlines()), "")
         raise SystemExit(f"cannot resume from {path} ({type(error).__name__}: {reason}): "
                          "use the arguments it was made with, or move it away to start anew") from None
-    return state

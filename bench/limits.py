@@ -25,7 +25,7 @@ import losses  # noqa: E402
 import metrics  # noqa: E402
 import models  # noqa: E402
 import training  # noqa: E402
-from muon import make_optimizer  # noqa: E402
+from engine.muon import make_optimizer  # noqa: E402
 
 BATCH = 64        # frames a step
 SCENERY = 1000    # u: the longest period of the camera's place that the decoder is given

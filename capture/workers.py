@@ -214,3 +214,16 @@ def record(game, policy, episodes, args, sink):
                 process.terminate()
         for process in processes:
             process.join(timeout=10)
+
+
+def record_with_bar(game, policy, episodes, args, sink, bar, on_browser=lambda facts: None):
+    """record() with a tqdm bar of frames -> yields (number, what sink(number, arrays) returned) of each episode.
+    on_browser: is told the facts of each browser that has started."""
+    for event, value in record(game, policy, episodes, args, sink):
+        if event == "episode":
+            yield value
+            bar.update(policy.frames)
+        elif event == "lost":
+            bar.write(value)
+        else:
+            on_browser(value)

@@ -32,8 +32,7 @@ function gaitPlayer(gait, ticksPerFrame) {
 
 // log: numbers, one a frame, bit 0 is the first key. onEnd: after its last frame.
 function logPlayer(log, count, onEnd) {
-  const row = bits => Array.from({ length: count }, (_, key) => bits >> key & 1);
-  return { next: frame => frame < log.length ? row(log[frame]) : null, onEnd };
+  return { next: frame => frame < log.length ? keysOf(log[frame], count) : null, onEnd };
 }
 
 // ---- search

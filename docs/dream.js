@@ -33,6 +33,10 @@ function rowOf(tensor, n) {
   return tensor.data.subarray(n * width, (n + 1) * width);
 }
 
+// Held keys of a frame as a number, bit 0 the first key, and back: rows of 1 and 0.
+const bitsOf = keys => keys.reduce((bits, on, key) => bits | on << key, 0);
+const keysOf = (bits, count) => Array.from({ length: count }, (_, key) => bits >> key & 1);
+
 class Dream {
   // meta: content of meta.json. encoder, dynamics, decoder: sessions of onnxruntime-web.
   constructor(meta, { encoder, dynamics, decoder }) {
@@ -96,7 +100,7 @@ class Dream {
   // One frame on. keys: 1 or 0 for each of meta.keys.
   async step(keys) {
     this.state = await this.advance(this.state, keys);
-    this.log.push(keys.reduce((bits, on, key) => bits | on << key, 0));
+    this.log.push(bitsOf(keys));
     this.frame += 1;
     this.sum = addToSum(this.sum, this.z);
   }

@@ -84,7 +84,7 @@ async function benchmark(dream, draw, frames, onProgress) {
   const parts = { dynamics: [], decoder: [], paint: [], frame: [] }, { here } = dream;
   for (let n = 0; n < frames; n++) {
     const started = performance.now();
-    await dream.step(dream.meta.keys.map((_, key) => n >> key & 1));
+    await dream.step(keysOf(n, dream.meta.keys.length));
     const stepped = performance.now();
     const rgba = await dream.paint();
     const painted = performance.now();

@@ -22,6 +22,11 @@ function nameOf(code) {
   return KEY_SIGNS[code] ?? code.replace(/^(Key|Digit)(?=.$)/, '').replace(/([a-z])([A-Z0-9])/g, '$1 $2');
 }
 
+// What people call the game of meta.json: QWOP has its name from its keys.
+function titleOf({ game, keys }) {
+  return game === keys.join('') ? game.toUpperCase() : game;
+}
+
 // Arrows belong to the slider or the list that has the focus.
 function movesControl(event) {
   return event.code.startsWith('Arrow') && Boolean(event.target.matches?.('select, input[type="range"]'));

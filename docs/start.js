@@ -6,11 +6,6 @@ const REAL = /^https?:\/\/(?!localhost|127\.)/;  // an address of the real game 
 
 let dream = null, keyboard = null, loop = null, sliders = null;
 
-// What the page calls the game: QWOP has its name from its keys.
-function titleOf({ game, keys }) {
-  return game === keys.join('') ? game.toUpperCase() : game;
-}
-
 function fillTexts(meta) {
   const { game, keys, parameters, shape, url } = meta, names = keys.map(key => nameOf(codeOf(key)));
   document.title = byId('title').textContent = `${titleOf(meta)}, hallucinated`;

@@ -96,10 +96,7 @@ async function recordedClip(clip, meta) {
     start: clip.start,
     begin: () => frameAt(0),
     next: (_keys, t) => t < clip.frames ? frameAt(t) : null,
-    keys: t => {
-      const bits = parseInt(clip.keys.slice(t * digits, (t + 1) * digits), 16);
-      return meta.keys.map((_, key) => bits >> key & 1);
-    },
+    keys: t => keysOf(parseInt(clip.keys.slice(t * digits, (t + 1) * digits), 16), meta.keys.length),
   };
 }
 

@@ -122,3 +122,23 @@ def running(*args):
     finally:
         process.kill()
         process.wait()
+
+
+# In the page: notes of every step which keys went in and which z came out, from the start state on.
+WATCH = """() => {
+  window.seen = [];
+  const step = dream.step.bind(dream), restart = dream.restart.bind(dream);
+  dream.step = async keys => {
+    await step(keys);
+    seen.push({ frame: dream.frame, keys: keys.join(''), z: [...dream.z] });
+  };
+  dream.restart = number => { seen.length = 0; restart(number); };
+}"""
+
+
+def dreamed(page, frames=8):
+    """Restart the dream -> what WATCH notes of the first frames."""
+    page.evaluate("seen.length = 0")
+    page.keyboard.press("r")
+    page.wait_for_function(f"seen.length >= {frames} && seen[0].frame === 1")
+    return page.evaluate(f"seen.slice(0, {frames})")

@@ -35,7 +35,7 @@ NOT_IN_PROSE = (r"teacher alone", r"dreams alone", r"warm-up frames?", r"begun",
                 r"\bpass(es)? (of|over|with)\b", r"\b(a|one|two|three|each|second|new|more) pass(es)?\b",
                 r"trained on from", r"whose \w+ need not be there", r"memory says")
 NOT_AS_NAMES = {"WARM_UP", "SEEN", "said", "told", "begun", "theirs", "ours"}
-CODE = ("*.py", "capture/*.*", "games/*.py", "ui/*.*", "bench/*.py", "tests/*.py", "docs/*.js",
+CODE = ("*.py", "capture/*.*", "engine/*.py", "games/*.py", "ui/*.*", "bench/*.py", "tests/*.py", "docs/*.js",
         "docs/runner/*.js")
 
 

@@ -13,9 +13,10 @@ import metrics
 import plots
 from capture.policies import FORK, combinations
 from data import CONTEXT
+from dream import Model
 
 
-class Recorded:
+class Recorded(Model):
     """A perfect model: its rollouts are looked up in recorded z (N, T, Z). Frames are z[0] as grey."""
     frame_s = 0.1
     meta = {"keys": list("qwop"), "ticks_per_frame": 3}

@@ -15,10 +15,10 @@ from helpers import complaint, run
 from PIL import Image
 
 import export
-import graphs
 import models
 import training
 from capture import policies
+from engine import graphs
 
 SHAPES = {"frames": ["N", 96, 96, 3], "rgba": ["N", 96, 96, 4],
           "z": ["N", 16], "z_next": ["N", 16], "keys": ["N", 4],

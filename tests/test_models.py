@@ -9,8 +9,8 @@ import losses
 import models
 import train_ae
 import train_lstm
-import upconv
-from muon import Muon, orthogonalise
+from engine import upconv
+from engine.muon import Muon, orthogonalise
 
 ORIGINAL_AE = models.AutoencoderConfig(dropout=0.2)
 ORIGINAL_LSTM = models.DynamicsConfig(hidden=128, widths=(1024, 2048, 1024), dropout=0.1)

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import onnxruntime
 import pytest
-from helpers import ROOT, run, running
+from helpers import ROOT, WATCH, dreamed, run, running
 
 import data
 
@@ -18,16 +18,6 @@ SMALL = {"collect.py": ["--frames", 40], "train_ae.py": ["--epochs", 2, "--batch
          "encode.py": ["--live", 23], "train_lstm.py": ["--epochs", 2, "--batch", 4],
          "evaluate.py": ["--dream-frames", 40]}
 EPISODES = ["--episodes", 21]
-# Notes the keys and the z of every step since the last restart.
-WATCH = """() => {
-  window.steps = [];
-  const step = dream.step.bind(dream), restart = dream.restart.bind(dream);
-  dream.step = async keys => {
-    await step(keys);
-    steps.push({ frame: dream.frame, keys: keys.join(''), z: [...dream.z] });
-  };
-  dream.restart = (...args) => { steps.length = 0; return restart(...args); };
-}"""
 
 
 def guide():
@@ -108,14 +98,6 @@ def page(browser, folder, tmp_path_factory):
     page.close()
 
 
-def first_steps(page, count=8):
-    """Restart the dream -> what WATCH notes of its first steps."""
-    page.evaluate("steps.length = 0")
-    page.keyboard.press("r")
-    page.wait_for_function(f"steps.length >= {count} && steps[0].frame === 1")
-    return page.evaluate(f"steps.slice(0, {count})")
-
-
 def aspect(canvas):
     box = canvas.bounding_box()
     return box["width"] / box["height"]
@@ -136,12 +118,12 @@ def test_the_page_names_the_game_and_its_keys(page):
 
 @pytest.mark.slow
 def test_every_key_changes_the_dream_in_the_page(page):
-    still = first_steps(page)
-    assert first_steps(page) == still
+    still = dreamed(page)
+    assert dreamed(page) == still
     for n, (key, name) in enumerate(zip(KEYS, NAMES)):
         page.keyboard.down(key)
         assert pressed(page) == [name]
-        held = first_steps(page)
+        held = dreamed(page)
         page.keyboard.up(key)
         assert pressed(page) == []
         assert {step["keys"] for step in held} == {"".join(str(int(n == k)) for k in range(3))}
@@ -152,10 +134,10 @@ def test_every_key_changes_the_dream_in_the_page(page):
 @pytest.mark.slow
 def test_space_is_a_key_of_the_game_and_clicks_no_button(page):
     page.get_by_role("button", name="Restart").focus()
-    first_steps(page)
+    dreamed(page)
     page.keyboard.press("Space")
-    page.wait_for_function("steps.some(step => step.keys === '001')")
-    assert page.evaluate("steps.find(step => step.keys === '001').frame") > 8  # it was not restarted
+    page.wait_for_function("seen.some(step => step.keys === '001')")
+    assert page.evaluate("seen.find(step => step.keys === '001').frame") > 8  # it was not restarted
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import onnxruntime
 import pytest
-from helpers import ROOT
+from helpers import ROOT, WATCH, dreamed
 from PIL import Image
 
 import data
@@ -17,16 +17,6 @@ from capture.browser import Server
 MODEL = ROOT / "docs" / "model" / "runner"
 PANELS = ("inside", "compare", "keep", "help", "about")
 
-# Notes of every step which keys went in and which z came out, from the start state on.
-WATCH = """() => {
-  window.seen = [];
-  const step = dream.step.bind(dream), restart = dream.restart.bind(dream);
-  dream.step = async keys => {
-    await step(keys);
-    seen.push({ frame: dream.frame, keys: keys.join(''), z: [...dream.z] });
-  };
-  dream.restart = number => { seen.length = 0; restart(number); };
-}"""
 # Does something between two frames, when no graph is running -> what it returns.
 BETWEEN = "work => new Promise((done, fail) => loop.queue(() => (0, eval)(work)().then(done, fail)))"
 # Everything as after loading.
@@ -147,14 +137,6 @@ def set_range(page, selector, value):
 def frames_on(page, count):
     """Wait until `count` more frames are dreamed."""
     page.wait_for_function(f"dream.frame >= {page.evaluate('dream.frame') + count}")
-
-
-def dreamed(page, frames=8):
-    """Restart the dream -> what WATCH notes of the first frames."""
-    page.evaluate("seen.length = 0")
-    page.keyboard.press("r")
-    page.wait_for_function(f"seen.length >= {frames} && seen[0].frame === 1")
-    return page.evaluate(f"seen.slice(0, {frames})")
 
 
 def held_keys(page):

@@ -139,8 +139,7 @@ function choose(name) {
   find(".plain").hidden = !model.plain;
   find("a").href = model.plain || "";
   find("kbd").hidden = keyboard.codes.includes("KeyR"); // then it is a key of the game
-  const title = model.game === model.keys.join("") ? model.game.toUpperCase() : model.game;
-  document.title = find("h1").textContent = `${title}, hallucinated`;
+  document.title = find("h1").textContent = `${titleOf(model)}, hallucinated`;
   canvas.style.setProperty("--shape", model.shape ? model.shape[0] / model.shape[1] : "");
 }
 

@@ -16,6 +16,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
+import plots
 from data import CONTEXT, load_episode
 
 CLIP = 150                  # frames of a comparison at most
@@ -60,22 +61,12 @@ def compare(model, frames, keys, start):
     first = CONTEXT + min(int(start or 0), len(frames) - CONTEXT - 2)
     truth = frames[first:first + CLIP]
     z = model.encode(frames[first - CONTEXT:first + len(truth)])
-    state = model.context(z[None, :CONTEXT], keys[None, first - CONTEXT:])
-    dreamed = model.decode(model.rollout(state, keys[None, first - 1:first - 1 + len(truth)])[0])
+    played = keys[None, first - CONTEXT:first + len(truth)]
+    dreamed = model.decode(model.rollout_after(z[None, :CONTEXT], played)[0])
     lines = {"dreamed": dreamed, "reconstructed": model.decode(z[CONTEXT:]),
              "persistence": frames[None, first - 1]}
     difference = {name: np.abs(x.astype(np.int16) - truth).mean((1, 2, 3)) for name, x in lines.items()}
     return truth, dreamed, difference
-
-
-def write_clip(path, model, *columns, width=320):
-    """A GIF of frames uint8 (T, 96, 96, 3), some side by side, in the shape of the game's canvas."""
-    across, down = model.meta.get("shape") or (640, 400)
-    size = width * len(columns), round(width * down / across)
-    images = [Image.fromarray(row).resize(size, Image.BILINEAR).quantize(128, dither=Image.Dither.NONE)
-              for row in np.concatenate(columns, axis=2)]
-    frame_ms = round(model.meta["frame_ms"])
-    images[0].save(path, save_all=True, append_images=images[1:], duration=frame_ms, loop=0)
 
 
 def curve_of(difference, frame_s):
@@ -100,7 +91,8 @@ def comparison(models):
             old.unlink(missing_ok=True)  # Gradio has a copy, which it deletes in an hour
         path = f"{clips.name}/{time.time_ns()}_{model.meta['game']}_true_dreamed.gif"
         apart = np.abs(truth.astype(np.int16) - dreamed).astype(np.uint8)
-        write_clip(path, model, truth, dreamed, apart)
+        frames = np.concatenate([truth, dreamed, apart], axis=2)
+        plots.draw_clip(path, frames, model.meta["frame_ms"], model.meta.get("shape"), width=320, colours=128)
         return path, curve_of(difference, model.frame_s), gr.DownloadButton(value=path, interactive=True)
 
     with gr.Tab("Compare an episode"):
@@ -215,11 +207,8 @@ def api(models):
         if len(keys) > MAX_ROLLOUT:
             raise refusal(f"{len(keys)} frames are too many for one call: at most {MAX_ROLLOUT}")
         dream = find(model)
-        state, keys, z = read_state(dream, state), read_keys(dream, keys), []
-        for t in range(keys.shape[1]):
-            state = dream.step(state[0], keys[:, t], *state[1:])
-            z.append(state[0][0].tolist())
-        return {"z": z, "state": listed(*state)}
+        z, state = dream.play(read_state(dream, state), read_keys(dream, keys))
+        return {"z": z[0].tolist(), "state": listed(*state)}
 
     def encode(path, model):
         return find(model).encode(open_image(path)[None])[0].tolist()
