@@ -51,16 +51,6 @@ class Keep:
         return {"frames": frames, "keys": arrays["keys"], "over": arrays["over"]}
 
 
-def set_damaged_aside(folder):
-    """Rename episodes that cannot be opened to *.damaged, so that they are recorded again."""
-    for path in data.episode_files(folder).values():
-        try:
-            data.load_episode(path, ("restart",))
-        except ValueError as error:
-            print(f"set aside as {path.with_suffix('.damaged').name}: {path}: {error}")
-            path.replace(path.with_suffix(".damaged"))
-
-
 def draw(folder, shape, frame_ms):
     """Draw 12 frames of each of 8 episodes as contact_sheet.png, and the first episode as clip.gif. shape:
     [width, height] of the game's canvas."""
@@ -76,24 +66,17 @@ def draw(folder, shape, frame_ms):
 
 
 def print_summary(folder):
-    """Print how many lives were recorded, how long they last, and the distribution of scores."""
+    """Print how many lives were recorded, how long they last, and how far they get."""
     frames, lengths, scores = 0, [], []
     for _, episode in data.load_episodes(folder, ("restart", "score")):
-        starts = np.flatnonzero(episode["restart"])
         frames += len(episode["restart"])
-        lengths += np.diff(starts).tolist()
-        scores.append(episode.get("score", np.zeros(0)))
+        lengths += np.diff(np.flatnonzero(episode["restart"])).tolist()
+        scores += episode.get("score", np.zeros(0)).tolist()
     if lengths:
         print(f"{frames:,} frames, {1000 * len(lengths) / frames:.1f} lives end in 1,000 of them; "
               f"they last {np.mean(lengths):.1f} frames (median {np.median(lengths):.0f})")
-    scores = np.concatenate(scores) if scores else np.zeros(0)
-    if len(scores):
-        low, high = np.floor(scores.min()), np.ceil(scores.max())
-        steps = [x for x in (0, 1, 2, 5, 10, 20, 50, 90, 100, 200, 500) if low < x < high]
-        edges = np.unique([low, *steps, high])
-        shares = np.histogram(scores, edges)[0] / len(scores)
-        rows = [f"{a:g} to {b:g}: {share:.1%}" for a, b, share in zip(edges, edges[1:], shares)]
-        print("score: " + ", ".join(rows))
+    if scores:
+        print("score: median {:.1f}, 90% below {:.1f}, most {:.1f}".format(*np.quantile(scores, (0.5, 0.9, 1))))
 
 
 def read_key_lists(folder, game, args):
@@ -137,7 +120,7 @@ def record_held_out(game, folder, args):
             continue
         policy = policies.Policy(kind, len(game.keys), frames, args.ticks_per_frame, meta["seed"], gaits)
         with tqdm(total=episodes * frames, desc=kind, unit=" frames", unit_scale=True) as bar:
-            recorded = dict(workers.record_with_bar(game, policy, range(episodes), args, Keep(whole), bar, note))
+            recorded = dict(workers.record(game, policy, range(episodes), args, Keep(whole), bar, note))
         arrays = {name: np.stack([recorded[n][name] for n in range(whole)]) for name in recorded[0]}
         if lives:
             for name in recorded[whole]:
@@ -160,7 +143,7 @@ def record_episodes(game, folder, args):
         workers.check_meta(folder / "meta.json", meta)
 
     # All keys are known before the first episode: keys.json is the data set in small
-    set_damaged_aside(folder)
+    data.set_damaged_aside(folder, ("restart",))
     policy.lists = read_key_lists(folder, game, args)
     episodes = len(policy.lists) if args.replay else args.episodes
     policy.lists = {n: policy(n) for n in range(max(episodes, len(policy.lists)))}
@@ -173,13 +156,12 @@ def record_episodes(game, folder, args):
     facts = {}
 
     def note(started):
-        if facts != started:
-            facts.update(started)
-            bar.write(f"in {facts['browser']}")
-            data.write_json(folder / "meta.json", meta | facts)
+        facts.update(started)
+        bar.write(f"in {facts['browser']}")
+        data.write_json(folder / "meta.json", meta | facts)
 
     with tqdm(total=len(missing) * args.frames, unit=" frames", unit_scale=True, smoothing=0.05) as bar:
-        for _ in workers.record_with_bar(game, policy, missing, args, Save(folder), bar, note):
+        for _ in workers.record(game, policy, missing, args, Save(folder), bar, note):
             pass  # the sink has written it
     draw(folder, (facts or old or {}).get("shape"), args.ticks_per_frame * game.tick_ms)
 

@@ -5,21 +5,20 @@
                                             tells them pose (T, 12, 3) and score (T,) float32
     data/<game>/frames/meta.json            how they were made
     held_out/<game>/<kind>.npz              whole episodes that only measure: the same arrays, with E in front
-    data/<game>/latents/*.npy               z (E, T, Z) float32 or float16, keys (E, T, K) uint8,
-                                            restart (E, T) bool, done (E,) bool
+    data/<game>/latents/episode_000000.npz  z (T, Z) float32 or float16, keys (T, K) uint8, restart (T,) bool
 
 Shapes: E episodes, T frames of an episode, Z latent features, K keys
 """
 import errno
 import json
 import lzma
-import mmap
 import os
 import re
 import tempfile
 import zipfile
 import zlib
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -115,21 +114,22 @@ def read_arrays(path, names):
 
 def check_episode(episode, names=("frames", "keys", "restart")):
     """Raise ValueError that says what is wrong with an episode's arrays. names: those it should have."""
-    for name in ("frames", "keys", "restart"):
+    for name in ("frames", "z", "keys", "restart"):
         if name in names and name not in episode:
-            raise ValueError(f"no array '{name}' in it: not an episode of collect.py")
+            raise ValueError(f"no array '{name}' in it: not such an episode")
     first = next(iter(episode.values()))
     length = len(first) if first.ndim else 0
     if length < 2:
         raise ValueError(f"an episode of {length} frames, at least 2 are needed")
     wanted = {"frames": (np.uint8, (length, 96, 96, 3)), "keys": (np.uint8, (length, None)),
-              "restart": (bool, (length,)), "over": (bool, (length,)),
-              "pose": (np.float32, (length, None, 3)), "score": (np.float32, (length,))}
+              "restart": (np.bool_, (length,)), "over": (np.bool_, (length,)),
+              "z": (np.floating, (length, None)), "pose": (np.float32, (length, None, 3)),
+              "score": (np.float32, (length,))}
     for name, array in episode.items():
         dtype, shape = wanted[name]
         fits = len(shape) == array.ndim and all(n in (None, m) for n, m in zip(shape, array.shape))
-        if array.dtype != dtype or not fits:
-            raise ValueError(f"'{name}' is {array.dtype} {array.shape}, not {np.dtype(dtype)} {shape}")
+        if not np.issubdtype(array.dtype, dtype) or not fits:
+            raise ValueError(f"'{name}' is {array.dtype} {array.shape}, not {dtype.__name__} {shape}")
 
 
 def held_out_folder(folder):
@@ -161,21 +161,31 @@ def load_held_out(folder):
     return kinds
 
 
-def load_episodes(frames_folder, names=("frames", "keys", "restart"), wanted=None):
+def load_episodes(folder, names=("frames", "keys", "restart"), wanted=None, maker="collect.py"):
     """Yield (number, arrays) of every readable episode, or of those whose number `wanted` accepts.
 
-    A damaged file is named and left out. Ends the program with one line if there is no episode."""
-    files = episode_files(frames_folder)
+    A damaged file is named and left out. Ends the program with one line if there is no episode. maker: the
+    script that writes them."""
+    files = episode_files(folder)
     if not files:
-        game = frames_folder.parent.name
-        raise SystemExit(f"no episodes in {frames_folder}: run  python collect.py --game {game}  first")
+        raise SystemExit(f"no episodes in {folder}: run  python {maker} --game {folder.parent.name}  first")
     for number, path in files.items():
         if wanted and not wanted(number):
             continue
         try:
             yield number, load_episode(path, names)
         except ValueError as error:
-            print(f"left out: {path}: {error}; collect.py records it again")
+            print(f"left out: {path}: {error}; {maker} makes it again")
+
+
+def set_damaged_aside(folder, names):
+    """Rename episodes without the named arrays to *.damaged, so that they are made again."""
+    for path in episode_files(folder).values():
+        try:
+            load_episode(path, names)
+        except ValueError as error:
+            print(f"set aside as {path.with_suffix('.damaged').name}: {path}: {error}")
+            path.replace(path.with_suffix(".damaged"))
 
 
 def load_frames(frames_folder, memory):
@@ -219,77 +229,31 @@ def memory_bytes():
         return 8 * 10 ** 9
 
 
-# ---------------------------------------------------------------------------------------------------- latents
-
+@dataclass
 class Latents:
-    """The latents of many episodes, memory-mapped: z (E, T, Z), keys (E, T, K), restart (E, T), done (E,).
-
-    An episode counts once `done` says so, which is written last: a stopped run leaves no half episode.
-    """
-    NAMES = ("z", "keys", "restart", "done")
-
-    def __init__(self, folder, mode="r"):
-        self.folder, self.unflushed = folder, 0
-        try:
-            for name in self.NAMES:
-                setattr(self, name, np.load(folder / f"{name}.npy", mmap_mode=mode))
-        except (OSError, ValueError) as error:
-            game = folder.parent.name
-            raise SystemExit(f"no usable latents in {folder} ({error}): run  python encode.py --game {game}  "
-                             "(move a damaged folder away first)") from None
-        self.meta = read_json(folder / "meta.json") or {}
-
-    @classmethod
-    def create(cls, folder, episodes, frames, features, keys, meta, dtype=np.float32):
-        """Open the store for writing with room for `episodes`; one that was made in the same way is kept.
-
-        dtype: of z; float16 takes half the disk, and is exact to 0.05%."""
-        folder.mkdir(parents=True, exist_ok=True)
-        # A store that is there is kept if it is large enough, else copied into a larger one.
-        old = None
-        if read_json(folder / "meta.json") == meta and (folder / "done.npy").exists():
-            old = cls(folder)
-            if old.z.dtype != dtype:
-                raise SystemExit(f"{folder} holds {old.z.dtype}, not {np.dtype(dtype)}: "
-                                 "name that one, or move it away")
-            if old.z.shape[1:] != (frames, features):
-                old = None
-            elif len(old.done) >= episodes:
-                return cls(folder, "r+")
-        arrays = {"z": (dtype, (episodes, frames, features)), "keys": (np.uint8, (episodes, frames, keys)),
-                  "restart": (bool, (episodes, frames)), "done": (bool, (episodes,))}
-        for name, (array_dtype, shape) in arrays.items():
-            path = folder / f"{name}.part.npy"
-            array = np.lib.format.open_memmap(path, "w+", array_dtype, shape)
-            if hasattr(os, "posix_fallocate"):  # else a disk that fills up kills the process without an error
-                with open(path, "r+b") as file:
-                    os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
-            if old is not None:
-                array[:len(old.done)] = getattr(old, name)
-            array.flush()
-        for name in cls.NAMES:
-            os.replace(folder / f"{name}.part.npy", folder / f"{name}.npy")
-        write_json(folder / "meta.json", meta)
-        return cls(folder, "r+")
-
-    def put(self, episode, z, keys, restart):
-        """Store one episode: z (T, Z), keys (T, K), restart (T,)."""
-        self.z[episode], self.keys[episode], self.restart[episode] = z, keys, restart
-        self.done[episode] = True
-        self.unflushed += 1
-        if self.unflushed == 1000:  # give the written pages back, so that memory stays flat
-            self.unflushed = 0
-            for name in self.NAMES:
-                array = getattr(self, name)
-                array.flush()
-                if hasattr(mmap, "MADV_DONTNEED"):
-                    array._mmap.madvise(mmap.MADV_DONTNEED)
+    """The latents of all encoded episodes, and meta.json beside them."""
+    numbers: np.ndarray     # (E,) in order
+    z: np.ndarray           # (E, T, Z)
+    keys: np.ndarray        # (E, T, K)
+    restart: np.ndarray     # (E, T)
+    meta: dict
 
     def split(self):
-        """Numbers of the encoded episodes -> training, held out: two int arrays."""
-        episodes = np.flatnonzero(self.done)
-        held_out = is_held_out(episodes)
-        return episodes[~held_out], episodes[held_out]
+        """Which episodes to train on, which are held out: two int arrays that index the others."""
+        held_out = is_held_out(self.numbers)
+        return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def load_latents(folder):
+    """All of data/<game>/latents. Ends the program with one line if there are none that fit together."""
+    names = ("z", "keys", "restart")
+    episodes = dict(load_episodes(folder, names, maker="encode.py"))
+    try:
+        arrays = [np.stack([episode[name] for episode in episodes.values()]) for name in names]
+    except ValueError:  # none, or of different shapes
+        raise SystemExit(f"the {len(episodes)} readable episodes in {folder} do not fit together: "
+                         "move them away and run  python encode.py  again") from None
+    return Latents(np.array(list(episodes)), *arrays, read_json(folder / "meta.json") or {})
 
 
 def game_folder(data, game):

@@ -130,8 +130,8 @@ class Model:
         return [z[:, -1], *state]
 
     def play(self, state, keys, progress=iter):
-        """The dream from a state [z, h, c] under keys (N, T, K) -> z (N, T, Z), the last state. progress: wraps
-        the range of frames, such as tqdm."""
+        """The dream from a state [z, h, c] under keys (N, T, K) -> z (N, T, Z), the last state. progress:
+        wraps the range of frames, such as tqdm."""
         z = np.empty((*keys.shape[:2], self.features), np.float32)
         for t in progress(range(keys.shape[1])):
             state = self.step(state[0], keys[:, t], *state[1:])

@@ -2,19 +2,18 @@
 stored.
 
 Reads   data/<game>/ae.pt, data/<game>/frames
-Writes  data/<game>/latents        z (E, T, 16), keys (E, T, K) uint8, restart (E, T) bool, done (E,) bool
+Writes  data/<game>/latents/episode_*.npz   z (T, Z), keys (T, K) uint8, restart (T,) bool; meta.json
 
     python encode.py --game runner                  # what is recorded
     python encode.py --game runner --live 4000      # then on to 4,000 episodes, encoded as they are played
 
 Live episodes are recorded as collect.py did. Stop it at any time: the same command goes on.
 
-Shapes: E episodes, T frames of an episode, Z latent features, K keys
+Shapes: T frames of an episode, Z latent features, K keys
 """
 import argparse
 import hashlib
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -26,42 +25,32 @@ from capture.games import load_game
 
 
 class Encode:
-    """Makes the latents of an episode: callable in this process or, picklable, in a worker that records."""
+    """Writes the latents of an episode: in this process or, as it is picklable, in a worker that records."""
 
-    def __init__(self, path, device="cpu", encoder=None):
-        """path: of ae.pt. encoder: that lies in it, on the device; None in a worker, which opens it."""
-        self.path, self.device, self.encoder = path, device, encoder
+    def __init__(self, folder, dtype, device="cpu", encoder=None):
+        """folder: of the game. encoder: of its ae.pt, on the device; a worker opens it itself."""
+        self.folder, self.dtype, self.device, self.encoder = folder, dtype, device, encoder
 
     def __call__(self, episode, arrays):
-        """-> z (T, Z), keys (T, K), restart (T,)"""
         if self.encoder is None:
             torch.set_num_threads(1)  # each worker has one core
-            self.encoder = training.load(self.path, models.Autoencoder)[0].encoder
+            self.encoder = training.load(self.folder / "ae.pt", models.Autoencoder)[0].encoder
         with torch.no_grad():
             z = models.in_batches(self.encoder, torch.from_numpy(arrays["frames"].copy()).to(self.device))
-        return z.cpu().numpy(), arrays["keys"], arrays["restart"]
-
-
-def prepare_live(args, recording, path):
-    """The game and the policy to record on with, as collect.py did -> game, policy. path: of its
-    meta.json."""
-    if recording["policy"] is None:
-        raise SystemExit(f"{path.parent} holds key lists that were played again: there is nothing to record on with")
-    workers.arguments_of(recording, args)
-    workers.check_arguments(args, args.live)
-    game = load_game(args.game, args.url)
-    workers.check_meta(path, workers.describe(game, args))
-    return game, workers.make_policy(game, args)
+        data.save_episode(data.episode_path(self.folder / "latents", episode),
+                          {"z": z.cpu().numpy().astype(self.dtype), "keys": arrays["keys"],
+                           "restart": arrays["restart"]})
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--game", default="runner", help="name or path of the game's description")
     parser.add_argument("--live", type=int, default=0, help="how many episodes there should be in the end")
     parser.add_argument("--data", default="data", help="folder of all recordings")
     parser.add_argument("--dtype", choices=("float32", "float16"), default="float32",
                         help="of z on disk; float16 takes half of it and is exact to 0.05%%")
-    parser.add_argument("--device", help="for recorded episodes: cpu, cuda or mps; the best there is by default")
+    parser.add_argument("--device", help="for recorded episodes: cpu, cuda or mps; the best by default")
     workers.add_worker_arguments(parser)
     args = parser.parse_args()
 
@@ -69,37 +58,44 @@ def main():
     folder = data.game_folder(args.data, args.game)
     device, _ = training.pick_device(args.device)
     model, _ = training.load(folder / "ae.pt", models.Autoencoder, device)
-    recording = data.read_json(folder / "frames" / "meta.json")
-    if recording is None:
-        raise SystemExit(f"no recording in {folder / 'frames'}: run  python collect.py --game {args.game}  first")
-    files = data.episode_files(folder / "frames")
-    if not files and not args.live:
-        raise SystemExit(f"no episodes in {folder / 'frames'}: run  python collect.py --game {args.game}  first, "
-                         "or use --live")
-    if args.live:
-        game, policy = prepare_live(args, recording, folder / "frames" / "meta.json")
-    episodes = max([args.live, *(n + 1 for n in files)])
-    meta = recording | {"ae_sha256": hashlib.sha256((folder / "ae.pt").read_bytes()).hexdigest()}
-
+    frames, latents = folder / "frames", folder / "latents"
+    recording, files = data.read_json(frames / "meta.json"), data.episode_files(frames)
+    if recording is None or not files and not args.live:
+        raise SystemExit(f"no episodes in {frames}: run  python collect.py --game {args.game}  first")
+    if args.live:  # the same game and keys as in collect.py
+        if recording["policy"] is None:
+            raise SystemExit(f"{frames} holds key lists that were played again: nothing says how to go on")
+        workers.fill_arguments(args, recording)
+        workers.check_arguments(args, args.live)
+        game = load_game(args.game, args.url)
+        workers.check_meta(frames / "meta.json", workers.describe(game, args))
+        policy = workers.make_policy(game, args)
     with data.disk_errors(folder):
-        store = data.Latents.create(folder / "latents", episodes, meta["frames"], model.config.z,
-                                    len(meta["keys"]), meta, np.dtype(args.dtype))
-        missing = [n for n in range(episodes) if not store.done[n]]
-        print(f"{episodes - len(missing)} of {episodes} episodes are encoded in {folder / 'latents'}; {device}")
-        with tqdm(total=len(missing) * meta["frames"], unit=" frames", unit_scale=True, smoothing=0.05) as bar:
-            # Recorded episodes here, on the device
-            encode = Encode(folder / "ae.pt", device, model.encoder)
-            wanted = set(missing)
-            stored = data.load_episodes(folder / "frames", wanted=wanted.__contains__) if files else ()
-            for number, arrays in stored:
-                store.put(number, *encode(number, arrays))
-                bar.update(meta["frames"])
-            # Live ones in the workers that play them
-            missing = [n for n in range(args.live) if not store.done[n]]
-            if missing:
-                sink = Encode(folder / "ae.pt")
-                for number, latents in workers.record_with_bar(game, policy, missing, args, sink, bar):
-                    store.put(number, *latents)
+        # Latents of another autoencoder or recording are of no use any more
+        latents.mkdir(exist_ok=True)
+        meta = recording | {"ae_sha256": hashlib.sha256((folder / "ae.pt").read_bytes()).hexdigest(),
+                            "dtype": args.dtype}
+        if data.read_json(latents / "meta.json") != meta:
+            for path in data.episode_files(latents).values():
+                path.unlink()
+            data.write_json(latents / "meta.json", meta)
+        data.set_damaged_aside(latents, ("restart",))
+        done = data.episode_files(latents)
+        stored = [n for n in files if n not in done]
+        live = [n for n in range(args.live) if n not in done and n not in files]
+        print(f"{len(done)} episodes are encoded in {latents}, {len(stored) + len(live)} to do; {device}")
+
+        # Recorded episodes here, on the device; live ones in the workers that play them
+        with tqdm(total=(len(stored) + len(live)) * recording["frames"], unit=" frames", unit_scale=True,
+                  smoothing=0.05) as bar:
+            encode = Encode(folder, args.dtype, device, model.encoder)
+            wanted = set(stored).__contains__
+            for number, arrays in data.load_episodes(frames, wanted=wanted) if stored else ():
+                encode(number, arrays)
+                bar.update(recording["frames"])
+            if live:
+                for _ in workers.record(game, policy, live, args, Encode(folder, args.dtype), bar):
+                    pass  # it is written there
 
 
 if __name__ == "__main__":

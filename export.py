@@ -59,9 +59,9 @@ def load_all(folder):
     Ends the program with one line if they do not belong together."""
     autoencoder, ae_checkpoint = training.load(folder / "ae.pt", models.Autoencoder)
     dynamics, lstm_checkpoint = training.load(folder / "lstm.pt", models.Dynamics)
-    latents = data.Latents(folder / "latents")
+    latents = data.load_latents(folder / "latents")
     if not len(latents.split()[0]):
-        raise SystemExit(f"no episode in {latents.folder}: run  python encode.py --game {folder.name}  first")
+        raise SystemExit(f"no episode to train on in {folder}/latents: run  python encode.py  with more")
     facts = latents.meta | (data.read_json(folder / "frames" / "meta.json") or {})
     if missing := {"game", "keys", "tick_ms", "ticks_per_frame"} - set(facts):
         raise SystemExit(f"no {', '.join(sorted(missing))} in meta.json of {folder}/frames or latents: "
@@ -129,18 +129,16 @@ def readout(frames_folder, latents, dynamics, most=150):
     episodes -> {layers, metres, over: [bias, F weights], metres_r2}, or None where no score was recorded.
 
     metres: covered in this step; over: 1 in the frames in which a life has ended."""
-    encoded = [n for n in data.episode_files(frames_folder)
-               if n < len(latents.done) and latents.done[n]][:most]
-    if not encoded:
-        return None
+    files = data.episode_files(frames_folder)
+    encoded = [i for i, number in enumerate(latents.numbers) if number in files][:most]
     episodes = dict(data.load_episodes(frames_folder, ("restart", "over", "score"),
-                                       set(encoded).__contains__))
-    if not all("score" in episode and "over" in episode for episode in episodes.values()):
+                                       set(latents.numbers[encoded]).__contains__)) if encoded else {}
+    if not episodes or not all("score" in episode and "over" in episode for episode in episodes.values()):
         return None
 
     # The features: h of every layer, and z, after each step under teacher forcing
-    numbers = list(episodes)
-    z, keys = to_tensors(latents.z[numbers], latents.keys[numbers])
+    rows = [i for i in encoded if latents.numbers[i] in episodes]
+    z, keys = to_tensors(latents.z[rows], latents.keys[rows])
     state, features = None, []
     for t in range(z.shape[1] - 1):
         _, state = dynamics(z[:, t:t + 1], keys[:, t:t + 1], state)
@@ -205,32 +203,39 @@ def describe(args, folder, autoencoder, dynamics, latents, facts, trainings):
     return meta | {name: value for name, value in optional.items() if value}
 
 
-def write_folder(out, meta, graph_files, clips):
-    """Write the graphs {name: bytes}, clips.js, model.js and meta.json aside, then rename."""
-    files, sha256 = {}, {}
+def write_graphs(folder, autoencoder, dynamics, z):
+    """Write the three graphs, each compared with PyTorch on noise and true z (any, Z) -> {name: bytes}. Ends
+    the program if one differs."""
+    files = {}
+    for name, graph in graphs.make_graphs(autoencoder, dynamics).items():
+        path = folder / f"{name}.onnx"
+        graphs.write(path, graph, graphs.example(dynamics, z, 2))
+        worst = max(graphs.difference(path, graph, graphs.example(dynamics, z, n)) for n in (1, 5))
+        if worst > TOLERANCE:
+            raise SystemExit(f"{path.name} differs from PyTorch by {worst:.1e}, more than {TOLERANCE}: "
+                             "nothing is replaced")
+        files[path.name] = path.read_bytes()
+        print(f"{path.name:13} {len(files[path.name]) / 1e6:6.2f} MB | differs from PyTorch by {worst:.1e}")
+    return files
 
-    def add(name, content):
-        files[name], sha256[name] = content, hashlib.sha256(content).hexdigest()
 
-    for name, content in graph_files.items():
-        add(f"{name}.onnx", content)
+def pack(meta, files, clips):
+    """The other files of a model folder -> all {name: bytes}. files: the graphs."""
+    files = dict(files)
     if clips:
-        add("clips.js", f"self.DREAM_CLIPS = {json.dumps(clips)};\n".encode())
-    packed = {"meta": meta | {"sha256": dict(sha256)}}
-    for name, content in graph_files.items():
-        packed[name] = base64.b64encode(gzip.compress(content, mtime=0)).decode()
-    add("model.js", f"self.DREAM_MODEL = {json.dumps(packed)};\n".encode())
-    lines = ",\n".join(f" {json.dumps(k)}: {json.dumps(v)}" for k, v in (meta | {"sha256": sha256}).items())
-    files["meta.json"] = f"{{\n{lines}\n}}\n".encode()
+        files["clips.js"] = f"self.DREAM_CLIPS = {json.dumps(clips)};\n".encode()
+    packed = {"meta": meta | {"sha256": sha256(files)}}
+    for name, content in files.items():
+        if name.endswith(".onnx"):
+            packed[Path(name).stem] = base64.b64encode(gzip.compress(content, mtime=0)).decode()
+    files["model.js"] = f"self.DREAM_MODEL = {json.dumps(packed)};\n".encode()
+    meta = meta | {"sha256": sha256(files)}
+    lines = ",\n".join(f" {json.dumps(k)}: {json.dumps(v)}" for k, v in meta.items())
+    return files | {"meta.json": f"{{\n{lines}\n}}\n".encode()}
 
-    with data.disk_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as aside:
-            for name, content in files.items():
-                (Path(aside) / name).write_bytes(content)
-            for name in files:
-                (Path(aside) / name).replace(out / name)
-    print(f"model.js      {len(files['model.js']) / 1e6:6.2f} MB")
+
+def sha256(files):
+    return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
 
 
 @torch.no_grad()
@@ -256,19 +261,15 @@ def main():
     real = data.held_out_folder(folder)
     clips = make_clips(real, autoencoder, dynamics) if real.is_dir() else []
 
-    graph_files, z = {}, latents.z[train[0]]
-    with tempfile.TemporaryDirectory() as aside:
-        for name, graph in graphs.make_graphs(autoencoder, dynamics).items():
-            path = Path(aside) / f"{name}.onnx"
-            graphs.write(path, graph, graphs.example(dynamics, z, 2))
-            worst = max(graphs.difference(path, graph, graphs.example(dynamics, z, n)) for n in (1, 5))
-            if worst > TOLERANCE:
-                raise SystemExit(f"{path.name} differs from PyTorch by {worst:.1e}, more than {TOLERANCE}: "
-                                 f"nothing in {out} is replaced")
-            graph_files[name] = path.read_bytes()
-            print(f"{path.name:13} {len(graph_files[name]) / 1e6:6.2f} MB | "
-                  f"differs from PyTorch by {worst:.1e}")
-    write_folder(out, meta, graph_files, clips)
+    # Everything aside first, then renamed
+    with data.disk_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as aside:
+            files = pack(meta, write_graphs(Path(aside), autoencoder, dynamics, latents.z[train[0]]), clips)
+            for name, content in files.items():
+                (Path(aside) / name).write_bytes(content)
+            for name in files:
+                (Path(aside) / name).replace(out / name)
     print(f"{meta['parameters']:,} parameters, {len(meta['starts'])} start states -> {out}")
 
 

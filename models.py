@@ -173,7 +173,7 @@ class Dynamics(nn.Module):
 
 
 def in_batches(function, rows, size=128):
-    """function(rows) -> tensor with a row for each, computed for `size` rows at a time: enough for the memory."""
+    """function(rows) -> tensor with a row for each, computed for `size` rows at a time, to save memory."""
     return torch.cat([function(batch) for batch in rows.split(size)])
 
 

@@ -17,7 +17,7 @@ def log(path, entry):
 
 
 def subplots(*args, **options):
-    """An empty figure -> figure, its axes. matplotlib is imported here, as who only plays does not have it."""
+    """An empty figure -> figure, its axes. matplotlib is imported here: who only plays does not have it."""
     from matplotlib.figure import Figure
     figure = Figure(figsize=options.pop("figsize"), layout="constrained", dpi=110)
     return figure, figure.subplots(*args, **options)
@@ -90,8 +90,8 @@ def draw_clip(path, frames, frame_ms, shape=None, width=240, colours=64):
     640 x 400 where it is not known; each is shown `width` wide."""
     across, down = shape or (640, 400)
     size = width * frames.shape[2] // 96, round(width * down / across)
-    pictures = [Image.fromarray(frame).resize(size, Image.BILINEAR).quantize(colours, dither=Image.Dither.NONE)
-                for frame in frames]
+    pictures = [Image.fromarray(frame).resize(size, Image.BILINEAR) for frame in frames]
+    pictures = [picture.quantize(colours, dither=Image.Dither.NONE) for picture in pictures]
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=round(frame_ms), loop=0)
 
 

@@ -134,7 +134,7 @@ def load_training_data(args, folder, device):
     clips, angles = cut(frames), None
     if args.pose:
         angles = cut(np.ascontiguousarray(data.load_poses(folder / "frames", numbers)[..., 2])).to(device)
-    if device.type == "cuda" and clips.nbytes < 0.7 * training.memory_bytes(device):
+    if device.type == "cuda" and clips.nbytes < 0.7 * torch.cuda.mem_get_info(device)[0]:
         clips = clips.to(device)
     return clips, angles, train, held_out, torch.from_numpy(sample).to(device)
 

@@ -143,10 +143,10 @@ def train_step(model, z, keys, scale, noise, rollout=0, teacher_weight=1.0):
                                       torch.cat([z[:, t - 1:t] for t in starts]), scale)
 
 
-def check_sizes(args, store):
+def check_sizes(args, latents):
     """End the program with one line if there are too few episodes, or too short ones."""
-    train, held_out = store.split()
-    frames = store.z.shape[1]
+    train, held_out = latents.split()
+    frames = latents.z.shape[1]
     needed = max(CONTEXT + max(HORIZONS) + 1, 2 * args.rollout + 1 if args.rollout_epochs else 0)
     if frames < needed:
         raise SystemExit(f"episodes of {frames} frames are too short: at least {needed} are needed")
@@ -155,16 +155,16 @@ def check_sizes(args, store):
                          f"at least {data.HELD_OUT} are needed")
 
 
-def load(store, episodes, device):
-    """The numbered episodes -> z float (B, T, Z), keys float (B, T, K), restart bool (B, T) on the device."""
-    arrays = (np.asarray(a[episodes]) for a in (store.z, store.keys, store.restart))
-    z, keys, restart = (torch.from_numpy(a).to(device) for a in arrays)
+def to_tensors(latents, episodes, device):
+    """These episodes -> z float (B, T, Z), keys float (B, T, K), restart bool (B, T) on the device."""
+    z, keys, restart = (torch.from_numpy(array[episodes]).to(device)
+                        for array in (latents.z, latents.keys, latents.restart))
     return z.float(), keys.float(), restart
 
 
-def make_model(args, store, train, device):
+def make_model(args, latents, train, device):
     """-> the Dynamics, with the training set's statistics or the weights of --init-from, and its history."""
-    model = models.Dynamics(models.DynamicsConfig(store.z.shape[2], store.keys.shape[2], args.hidden,
+    model = models.Dynamics(models.DynamicsConfig(latents.z.shape[2], latents.keys.shape[2], args.hidden,
                                                   dropout=args.dropout, widths=tuple(args.widths))).to(device)
     if args.init_from:
         init, checkpoint = training.load(args.init_from, models.Dynamics, device)
@@ -175,7 +175,7 @@ def make_model(args, store, train, device):
                                  "make them the same")
         model.load_state_dict(init.state_dict())
         return model, checkpoint["history"]
-    z = torch.from_numpy(np.asarray(store.z[train[::max(1, len(train) // 1000)]])).float()
+    z = to_tensors(latents, train[::max(1, len(train) // 1000)], device)[0]
     dz = (z[:, 1:] - z[:, :-1]).flatten(0, 1)
     model.dz_mean.copy_(dz.mean(0))
     model.dz_std.copy_(dz.std(0).clamp(min=1e-6))
@@ -187,27 +187,25 @@ def main():
     torch.manual_seed(args.seed)
     device, autocast = training.pick_device(args.device)
     folder = data.game_folder(args.data, args.game)
-    store = data.Latents(folder / "latents")
-    check_sizes(args, store)
-    train, held_out = store.split()
+    latents = data.load_latents(folder / "latents")
+    check_sizes(args, latents)
+    train, held_out = latents.split()
     autoencoder, _ = training.load(folder / "ae.pt", models.Autoencoder, device)
 
-    # Everything on the device where it fits, else each batch from the disk
-    held_out_episodes = load(store, held_out[:100], device)
-    size = 4 * (store.z.size + store.keys.size)
-    loaded = load(store, train, device) if size < training.memory_bytes(device) / 4 else None
+    held_out_episodes = to_tensors(latents, held_out[:100], device)
+    all_z, all_keys, _ = to_tensors(latents, train, device)
 
     # The model, and where its training stopped the last time
-    model, history = make_model(args, store, train, device)
+    model, history = make_model(args, latents, train, device)
     scale = model.dz_std if args.original else model.dz_std.square()
     optimizer = make_optimizer(model, args.lr, args.muon, args.weight_decay)
     schedule = training.make_schedule(optimizer, args, RESTART_EPOCHS)
     rng = np.random.default_rng(args.seed)
     resumed = training.load_resume(folder / "lstm_resume.pt", model, optimizer, schedule, rng)
     first, best, seconds = resumed or (0, float("inf"), 0.0)
-    count = len(train) * store.z.shape[1]
+    count = len(train) * latents.z.shape[1]
     print(f"{device}, {models.count_parameters(model):,} parameters, {count:,} frames to train on, "
-          f"{len(held_out) * store.z.shape[1]:,} held out; epoch {first} of {args.epochs}")
+          f"{len(held_out) * latents.z.shape[1]:,} held out; epoch {first} of {args.epochs}")
 
     steps = max(len(train) // args.batch, 1)
     clock = plots.Clock(args.epochs, first)
@@ -219,9 +217,9 @@ def main():
         order = rng.permutation(len(train))
         for step in range(steps):
             numbers = order[step * args.batch:(step + 1) * args.batch]
-            z, keys = [a[numbers] for a in loaded[:2]] if loaded else load(store, train[numbers], device)[:2]
             with autocast():
-                loss = train_step(model, z, keys, scale, args.noise, rollout, args.teacher_weight)
+                loss = train_step(model, all_z[numbers], all_keys[numbers], scale, args.noise, rollout,
+                                  args.teacher_weight)
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # gradients through a rollout can explode
@@ -247,7 +245,7 @@ def main():
             # Keep the best epoch, and what the next one needs
             if score < best:
                 best = score
-                entry = training.history_entry(args, store.meta, count, seconds, device)
+                entry = training.history_entry(args, latents.meta, count, seconds, device)
                 figures = {"epoch": epoch + 1} | {name: round(value, 4) for name, value in figures.items()}
                 training.save_best(folder / "lstm.pt", model, history, entry, figures)
             training.save_resume(folder / "lstm_resume.pt", model, optimizer, schedule, rng, epoch + 1, best,

@@ -46,13 +46,6 @@ def pick_device(name=None):
     return device, lambda: torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device))
 
 
-def memory_bytes(device):
-    """Memory of the torch.device in bytes: on a GPU what is free."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    return data.memory_bytes()
-
-
 def make_parser(doc, init_from_help):
     """A parser with the options that every training has. doc: of the script."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -74,7 +67,7 @@ def use_original(parser, original):
 
 
 def make_schedule(optimizer, args, restart_epochs):
-    """A cosine of the learning rate over the whole run; with --original warm restarts every restart_epochs."""
+    """A cosine of the learning rate over the run; with --original warm restarts every restart_epochs."""
     cycle = min(restart_epochs, args.epochs) if args.original else args.epochs
     return torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, cycle)
 
@@ -140,7 +133,8 @@ def load(path, kind, device="cpu"):
 def save_resume(path, model, optimizer, schedule, rng, epoch, best, seconds):
     """Write all that a resumed training needs. rng: a numpy Generator. epoch: epochs done. best: score."""
     save(path, model, optimizer=optimizer.state_dict(), schedule=schedule.state_dict(),
-         torch_rng=torch.get_rng_state(), rng=rng.bit_generator.state, epoch=epoch, best=best, seconds=seconds)
+         torch_rng=torch.get_rng_state(), rng=rng.bit_generator.state, epoch=epoch, best=best,
+         seconds=seconds)
 
 
 def load_resume(path, model, optimizer, schedule, rng):

@@ -1,11 +1,12 @@
-"""The page in Firefox, opened as a file, with the shipped models: does it play, and dream what Chromium dreams?
+"""The page in Firefox, opened as a file, with the shipped models: does it play, and dream as in Chromium?
 
 Reads   docs/; needs firefox (Debian: firefox-esr) beside the Chromium that all tests use
 
     python bench/firefox.py
 
-Playwright drives no Firefox but its own, so this speaks Marionette, Firefox's own protocol. Firefox's recommended
-settings for automation are off: they relax the rules for file://. Ends with an error if something is wrong.
+Playwright drives no Firefox but its own, so this speaks Marionette, Firefox's own protocol. Firefox's
+recommended settings for automation are off: they relax the rules for file://. Ends with an error if something
+is wrong.
 """
 import contextlib
 import json
@@ -33,7 +34,7 @@ class Firefox:
     def __init__(self, profile):
         program = shutil.which("firefox") or shutil.which("firefox-esr")
         if not program:
-            raise SystemExit("there is no firefox here: install it first (Debian: apt-get install firefox-esr)")
+            raise SystemExit("no firefox here: install it first (Debian: apt-get install firefox-esr)")
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -92,7 +93,8 @@ def link_of(page, model):
     return page.evaluate(f"""() => new Promise(done => loop.queue(async () => {{
         pause(true);
         loop.begin(0);
-        for (let n = 0; n < {FRAMES}; n++) await dream.step([1, 2, 4, 8].map(bit => Number((n * n >> 3 & bit) > 0)));
+        for (let n = 0; n < {FRAMES}; n++)
+          await dream.step([1, 2, 4, 8].map(bit => Number((n * n >> 3 & bit) > 0)));
         done([linkTo(dream, '{model}'), sumToText(dream.sum)]);
     }}))""")
 

@@ -5,8 +5,9 @@ Writes  nothing: it prints a table
 
     python bench/page.py --model qwop          # needs npm and the network
 
-The original's page, as far as it is known: onnxruntime-web 1.22 with one thread of wasm, weights in float32, Mish as
-x * tanh(softplus(x)), the decoder as four transposed convolutions, float pictures turned into bytes by JavaScript.
+The original's page, as far as it is known: onnxruntime-web 1.22 with one thread of wasm, weights in float32,
+Mish as x * tanh(softplus(x)), the decoder as four transposed convolutions, float pictures turned into bytes
+by JavaScript.
 """
 import argparse
 import subprocess
@@ -28,7 +29,8 @@ from capture.browser import Server, launch  # noqa: E402
 
 PACKAGE = "onnxruntime-web@1.22.0"
 FILES = ("ort.wasm.min.js", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
-PAGE = """<!doctype html><canvas id="picture" width="96" height="96"></canvas><script src="ort.wasm.min.js"></script>"""
+PAGE = """<!doctype html><canvas id="picture" width="96" height="96"></canvas>
+<script src="ort.wasm.min.js"></script>"""
 OPEN = """async hidden => {
   ort.env.wasm.numThreads = 1;
   const dynamics = await ort.InferenceSession.create('dynamics.onnx');
@@ -37,7 +39,8 @@ OPEN = """async hidden => {
   const zeros = shape => new ort.Tensor('float32', new Float32Array(shape.reduce((a, b) => a * b)), shape);
   let state = { z: zeros([1, 16]), h: zeros(hidden), c: zeros(hidden) };
   window.frame = async keys => {
-    const next = await dynamics.run({ ...state, keys: new ort.Tensor('float32', Float32Array.from(keys), [1, 4]) });
+    const held = new ort.Tensor('float32', Float32Array.from(keys), [1, 4]);
+    const next = await dynamics.run({ ...state, keys: held });
     state = { z: next.z_next, h: next.h_next, c: next.c_next };
     const picture = (await decoder.run({ z: state.z })).picture.data;
     for (let i = 0; i < 9216; i++) {
@@ -48,7 +51,8 @@ OPEN = """async hidden => {
   };
 }"""
 STAND_STILL = """async () => {
-  await new Promise(done => loop.queue(async () => { done(); await new Promise(() => {}); }));  // the loop stands still
+  // the loop stands still
+  await new Promise(done => loop.queue(async () => { done(); await new Promise(() => {}); }));
   window.frame = async keys => { await dream.step(keys); loop.draw(await dream.paint()); };
 }"""
 WATCH = """() => {
@@ -100,7 +104,7 @@ def step(dynamics, z, keys, h, c):
 
 @torch.no_grad()
 def write_original(folder):
-    """Both graphs in the original's sizes and operators, with random weights: speed does not depend on them."""
+    """Both graphs in the original's sizes and operators, with random weights, which change no speed."""
     models.Mish.forward = plain_mish
     decoder = models.Autoencoder().eval().decoder
     dynamics = models.Dynamics(models.DynamicsConfig(hidden=128, widths=(1024, 2048, 1024))).eval()
@@ -112,7 +116,8 @@ def write_original(folder):
         torch.onnx.export(Function(network, function), tuple(inputs.values()), folder / f"{name}.onnx",
                           input_names=list(inputs), output_names=outputs, external_data=False, verbose=False)
     (folder / "index.html").write_text(PAGE)
-    package = subprocess.run(["npm", "pack", PACKAGE], cwd=folder, check=True, capture_output=True, text=True).stdout
+    package = subprocess.run(["npm", "pack", PACKAGE], cwd=folder, check=True, capture_output=True,
+                             text=True).stdout
     with tarfile.open(folder / package.split()[-1]) as archive:
         for name in FILES:
             (folder / name).write_bytes(archive.extractfile(f"package/dist/{name}").read())
@@ -131,7 +136,8 @@ def compare(pages, rounds, frames):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="qwop", help="folder in docs/model")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--frames", type=int, default=60, help="of each page in a round")
@@ -153,7 +159,8 @@ def main():
     ratios = np.median(times["original's"], axis=1) / np.median(times["this page"], axis=1)
     print(f"this page is {np.median(ratios):.2f} times as fast (median of {args.rounds} rounds, "
           f"{ratios.min():.2f} to {ratios.max():.2f})")
-    print(f"key to changed picture, ms: p50 {np.median(ms):.0f}, p95 {np.quantile(ms, 0.95):.0f}, max {ms.max():.0f}")
+    print(f"key to changed picture, ms: p50 {np.median(ms):.0f}, p95 {np.quantile(ms, 0.95):.0f}, "
+          f"max {ms.max():.0f}")
 
 
 if __name__ == "__main__":

@@ -13,39 +13,23 @@ time: the same command resumes from the kept patterns.
 import argparse
 import itertools
 import json
-import multiprocessing
 import time
 
 import numpy as np
-from playwright.sync_api import sync_playwright
 from tqdm import tqdm
 
 import data
 from capture import policies, workers
-from capture.browser import GameError, Recorder
 from capture.games import load_game
 
 TICKS = policies.GRID       # ticks per frame: keys change only between two frames
 BATCH = 8                   # patterns that a browser plays in one call
 STALL = 100                 # frames without a better score after which a life is given up
 
-recorder = None             # of a worker process; the GameError where it could not be opened
-
-
-def open_recorder(game, timeout):
-    """Start of a worker process. An error is kept for play(): raised here, it would make the pool start
-    worker after worker."""
-    global recorder
-    try:
-        recorder = Recorder(sync_playwright().start(), game, 1, timeout)
-    except (GameError, SystemExit) as error:
-        recorder = GameError(str(error))
-
 
 def play(patterns, frames):
     """Play each pattern for one life -> [(look, frames until its best score, that score)]."""
-    if isinstance(recorder, GameError):
-        raise recorder
+    recorder = workers.job.get_recorder()
     keys = [policies.gait_keys(pattern, frames, TICKS) for pattern in patterns]
     results = []
     for pattern, life in zip(patterns, recorder.run(keys, TICKS, STALL)):
@@ -138,14 +122,9 @@ def main():
     if not game.score:
         raise SystemExit(f"{args.game} has no score, which says how far a pattern gets: add score to it")
 
-    with workers.no_interrupt():  # Ctrl-C is for this process alone, which then ends the others
-        pool = multiprocessing.get_context("spawn").Pool(args.workers, open_recorder, (game, args.timeout))
-    with pool, data.disk_errors(game.gaits):
-        try:
-            search(game, pool, args)
-        except GameError as error:
-            time.sleep(0.5)  # Ctrl-C ends the browsers, too: then it is this sleep that it interrupts
-            raise SystemExit(str(error)) from None
+    args.supersample = 1
+    with workers.open_pool(args.workers, workers.Job(game, args)) as pool, data.disk_errors(game.gaits):
+        search(game, pool, args)
 
 
 if __name__ == "__main__":

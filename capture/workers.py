@@ -5,9 +5,8 @@ import multiprocessing
 import os
 import queue
 import signal
-import sys
 import threading
-import time
+from dataclasses import dataclass
 
 from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import sync_playwright
@@ -18,7 +17,7 @@ from capture.browser import TIMEOUT, GameError, Lost, Recorder
 from data import SIZE
 
 VERSION = "0.1.0"           # of this project, for meta.json
-FRAMES, TICKS_PER_FRAME = 256, 3
+DEFAULTS = {"frames": 256, "ticks_per_frame": 3, "policy": None, "supersample": 2, "seed": 0}
 START = 10                  # seconds in which a worker and its browser start
 ATTEMPTS = 3                # at an episode, if the browser dies
 
@@ -37,34 +36,33 @@ def add_worker_arguments(parser):
 
 
 def add_arguments(parser):
-    """The options of a program that records. Some default to None: see fill_arguments()."""
+    """The options of a program that records. Those without a default: see fill_arguments()."""
     add_worker_arguments(parser)
-    parser.add_argument("--frames", type=int, help=f"frames of an episode ({FRAMES}, or as recorded before)")
-    parser.add_argument("--ticks-per-frame", type=int,
-                        help=f"game updates between two frames ({TICKS_PER_FRAME}, or as recorded before)")
-    parser.add_argument("--policy", choices=policies.POLICIES,
-                        help="which keys: random, gaits that run, human-like, held for long, every "
-                             "combination at the same moments, or a mix (the default if there are gaits)")
-    parser.add_argument("--supersample", type=int, default=2,
-                        help="WebGL games: drawn at 96 times this, then averaged (1 to 4)")
-    parser.add_argument("--seed", type=int, default=0)
+    group = parser.add_argument_group(
+        "recording", "what is left out is as the folder was recorded before, or as in brackets")
+    group.add_argument("--frames", type=int, help=f"frames of an episode ({DEFAULTS['frames']})")
+    group.add_argument("--ticks-per-frame", type=int,
+                       help=f"game updates between two frames ({DEFAULTS['ticks_per_frame']})")
+    group.add_argument("--policy", choices=policies.POLICIES,
+                       help="which keys: random, gaits that run, human-like, held for long, every "
+                            "combination at the same moments, or a mix (the default if there are gaits)")
+    group.add_argument("--supersample", type=int,
+                       help="WebGL games: drawn at 96 times this, 1 to 4, then averaged "
+                            f"({DEFAULTS['supersample']})")
+    group.add_argument("--seed", type=int, help=f"of the keys ({DEFAULTS['seed']})")
 
 
 def fill_arguments(args, recording):
-    """Fill in the options that were left out: from the recording (its meta.json, or None), else the
-    defaults."""
-    recording = recording or {"frames": FRAMES, "ticks_per_frame": TICKS_PER_FRAME}
-    if args.frames is None:
-        args.frames = recording["frames"]
-    if args.ticks_per_frame is None:
-        args.ticks_per_frame = recording["ticks_per_frame"]
-
-
-def arguments_of(recording, args):
-    """Set args as in a recording (its meta.json), to record more of the same."""
-    args.frames, args.ticks_per_frame = recording["frames"], recording["ticks_per_frame"]
-    args.policy, args.seed = recording["policy"]["name"], recording["seed"]
-    args.supersample = recording["viewport"][0] // SIZE
+    """Fill in the options that were left out: from the recording (its meta.json, or None), else DEFAULTS."""
+    known = DEFAULTS
+    if recording:
+        policy = recording["policy"] and recording["policy"]["name"]  # neither policy nor seed: a replay
+        known = {"frames": recording["frames"], "ticks_per_frame": recording["ticks_per_frame"],
+                 "policy": policy, "supersample": recording["viewport"][0] // SIZE,
+                 "seed": recording["seed"] or 0}
+    for name, value in known.items():
+        if getattr(args, name, None) is None:
+            setattr(args, name, value)
 
 
 def check_arguments(args, episodes):
@@ -110,23 +108,35 @@ def check_meta(path, meta, ignored=("version",)):
 
 # ---------------------------------------------------------------------------------------------- processes
 
-def play(recorder, make_recorder, policy, episode, events):
-    """Play one episode, again in a new browser if this one dies -> the recorder (maybe a new one), arrays."""
-    keys, skip = policy(episode)
-    for attempt in range(ATTEMPTS):
-        try:
-            if recorder is None:
-                recorder = make_recorder()
-                events.put(("browser", recorder.facts))
-            return recorder, recorder.play(keys, policy.ticks_per_frame, skip)
-        except Lost as error:
-            if attempt == ATTEMPTS - 1:
-                raise
-            events.put(("lost", f"{error}: episode {episode} is recorded again in a new browser"))
-            if recorder is not None:
-                recorder.close()
-            recorder = None
-    return None
+@dataclass
+class Job:
+    """What a worker process does. sink: picklable, called with the number and the arrays of an episode."""
+    game: object
+    args: object
+    policy: policies.Policy = None
+    sink: object = None
+
+    # Of a worker process, which has one browser at a time
+    recorder = None
+    playwright = None
+
+    def get_recorder(self):
+        """The worker's Recorder, opened at the first call. Raises GameError if the game cannot be played."""
+        if self.recorder is None:
+            try:
+                self.playwright = self.playwright or sync_playwright().start()
+                self.recorder = Recorder(self.playwright, self.game, self.args.supersample, self.args.timeout)
+            except SystemExit as error:  # no browser: it would end this process alone
+                raise GameError(str(error)) from None
+        return self.recorder
+
+    def drop_recorder(self):
+        if self.recorder:
+            self.recorder.close()
+        self.recorder = None
+
+
+job = None                  # of a worker process
 
 
 def end_with_parent():
@@ -135,95 +145,65 @@ def end_with_parent():
     os._exit(1)
 
 
-def work(game, policy, options, episodes, events, sink):
-    """A worker process: play the numbered episodes, give each to `sink`, report to the queue `events`."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends a worker at once, and its browser with it
+def start_worker(its_job):
+    global job
+    job = its_job
     threading.Thread(target=end_with_parent, daemon=True).start()
-    try:
-        with sync_playwright() as playwright:
-            def make_recorder():
-                return Recorder(playwright, game, options["supersample"], options["timeout"])
-
-            recorder = None
-            for episode in episodes:
-                recorder, arrays = play(recorder, make_recorder, policy, episode, events)
-                events.put(("episode", (episode, sink(episode, arrays))))
-            if recorder:
-                recorder.close()
-    except (GameError, SystemExit, BrowserError) as error:
-        events.put(("error", str(error)))
-    except queue.Empty:
-        events.put(("error", f"{game.name}: no episode came back within {options['timeout']:g} s"))
-    except OSError as error:
-        events.put(("disk", (error.errno, error.strerror, error.filename)))
 
 
 @contextlib.contextmanager
-def no_interrupt():
-    """Processes that are started inside ignore Ctrl-C, which would print a traceback while they import."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+def open_pool(count, its_job):
+    """A pool of `count` processes with a Job; ends the program with the line of a GameError raised there."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for this process, which ends the others
+    pool = multiprocessing.get_context("spawn").Pool(count, start_worker, [its_job])
+    signal.signal(signal.SIGINT, before)
+    with pool:
+        try:
+            yield pool
+        except GameError as error:
+            raise SystemExit(str(error)) from None
 
 
-def record(game, policy, episodes, args, sink):
-    """Record the numbered episodes in args.workers processes. Yields ("browser", Recorder.facts) for each
-    browser that has started, ("episode", (number, what sink(number, arrays) returned)) for each episode that
-    is done, and ("lost", message) for each browser that died.
+def play(episode):
+    """In a worker: play one episode, again in a new browser if this one dies -> its number, what the sink
+    returned, Recorder.facts, lines about browsers that died."""
+    (keys, skip), lost = job.policy(episode), []
+    while True:
+        try:
+            recorder = job.get_recorder()
+            arrays = recorder.play(keys, job.policy.ticks_per_frame, skip)
+            return episode, job.sink(episode, arrays), recorder.facts, lost
+        except (Lost, BrowserError) as error:
+            job.drop_recorder()
+            lost.append(f"{error}: episode {episode} is recorded again in a new browser")
+            if len(lost) == ATTEMPTS:
+                raise
+        except queue.Empty:
+            raise GameError(f"{job.game.name}: no episode came back within {job.args.timeout:g} s") from None
 
-    args: those of add_arguments(). sink: picklable, called in the worker. Ends the program with one line if
-    the game cannot be played; raises OSError if the sink cannot write."""
-    spawn = multiprocessing.get_context("spawn")
-    events, options = spawn.Queue(), {"supersample": args.supersample, "timeout": args.timeout}
-    processes = [spawn.Process(target=work, daemon=True,
-                               args=(game, policy, options, episodes[n::args.workers], events, sink))
-                 for n in range(min(args.workers, len(episodes)))]
-    with no_interrupt():
-        for process in processes:
-            process.start()
-    # A page whose script never ends does not answer: it hangs if there is no event for so many seconds
+
+def record(game, policy, episodes, args, sink, bar, on_browser=lambda facts: None):
+    """Record the numbered episodes in args.workers processes -> yields (number, what sink(number, arrays)
+    returned) of each.
+
+    args: those of add_arguments(). bar: tqdm of frames. on_browser: is told the facts of the browser. Ends
+    the program with one line if the game cannot be played; raises OSError if the sink cannot write."""
+    # A page whose script never ends does not answer, nor does a process that was killed
     patience = START + args.timeout * (1 + policy.frames / 500)
-    missing, last_event = len(episodes), time.monotonic()
-    try:
-        while missing:
+    known = None
+    with open_pool(min(args.workers, len(episodes)) or 1, Job(game, args, policy, sink)) as pool:
+        results = pool.imap_unordered(play, episodes)
+        for _ in episodes:
             try:
-                kind, value = events.get(timeout=1)
-            except queue.Empty:
-                if not any(process.is_alive() for process in processes):
-                    raise SystemExit(f"{game.name}: every recording process has died; what was recorded is "
-                                     "kept, run the same command again") from None
-                if time.monotonic() - last_event > patience:
-                    raise SystemExit(f"{game.name}: nothing came back for {patience:g} s: the game hangs, or "
-                                     "needs a longer --timeout. What was recorded is kept") from None
-                continue
-            last_event = time.monotonic()
-            if kind == "error":
-                time.sleep(0.5)  # Ctrl-C ends the browsers, too: then it interrupts this sleep
-                raise SystemExit(value)
-            if kind == "disk":
-                raise OSError(*value)
-            if kind == "episode":
-                missing -= 1
-            yield kind, value
-    finally:
-        if missing or sys.exc_info()[0]:
-            for process in processes:  # one that has failed ends by itself: let it close its browser
-                process.join(timeout=1)
-                process.terminate()
-        for process in processes:
-            process.join(timeout=10)
-
-
-def record_with_bar(game, policy, episodes, args, sink, bar, on_browser=lambda facts: None):
-    """record() with a tqdm bar of frames -> yields (number, what sink(number, arrays) returned) of each episode.
-    on_browser: is told the facts of each browser that has started."""
-    for event, value in record(game, policy, episodes, args, sink):
-        if event == "episode":
-            yield value
+                number, result, facts, lost = results.next(patience)
+            except multiprocessing.TimeoutError:
+                raise SystemExit(f"{game.name}: nothing came back for {patience:g} s: the game hangs, "
+                                 "needs a longer --timeout, or memory has run out. What was recorded is "
+                                 "kept") from None
+            for line in lost:
+                bar.write(line)
+            if facts != known:
+                known = facts
+                on_browser(facts)
+            yield number, result
             bar.update(policy.frames)
-        elif event == "lost":
-            bar.write(value)
-        else:
-            on_browser(value)

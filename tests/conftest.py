@@ -63,9 +63,13 @@ def toy_data(tmp_path_factory):
         dynamics.head[-1].weight *= 30  # random weights hardly listen to the keys
     training.save(folder / "lstm.pt", dynamics, history=[{"command": "train_lstm.py"}], figures={})
     meta = {"game": "runner", "keys": list("qwop"), "tick_ms": 33.33, "ticks_per_frame": 3}
-    latents, rng = data.Latents.create(folder / "latents", 21, 64, 16, 4, meta), np.random.default_rng(0)
+    (folder / "latents").mkdir()
+    data.write_json(folder / "latents" / "meta.json", meta)
+    rng = np.random.default_rng(0)
     for episode in range(21):
-        latents.put(episode, rng.normal(size=(64, 16)), rng.integers(0, 2, (64, 4)), np.arange(64) % 40 == 0)
+        data.save_episode(data.episode_path(folder / "latents", episode), {
+            "z": rng.normal(size=(64, 16)).astype(np.float32),
+            "keys": rng.integers(0, 2, (64, 4)).astype(np.uint8), "restart": np.arange(64) % 40 == 0})
     (folder / "held_out").mkdir()
     frames = np.repeat(np.repeat(rng.integers(0, 256, (1, 26, 12, 12, 3), np.uint8), 8, 2), 8, 3)
     data.save_episode(folder / "held_out" / "gait.npz", {

@@ -112,7 +112,8 @@ def test_commands_have_the_options_that_they_use(name):
 
 
 def test_options_in_prose_exist():
-    known = set().union(*(options(*script) for text in PAGES.values() for script, used in scripts(text) if used))
+    known = set().union(*(options(*script) for text in PAGES.values() for script, used in scripts(text)
+                          if used))
     for name, text in PAGES.items():
         for code in inline(text):
             if code.startswith("--"):

@@ -14,6 +14,7 @@ import torch
 from helpers import complaint, run
 from PIL import Image
 
+import data
 import export
 import models
 import training
@@ -120,7 +121,7 @@ def test_start_states_are_true_moments_of_held_out_lives(toy_data, toy_model):
     starts = json.loads((toy_model / "meta.json").read_text())["starts"]
     assert len(starts) == 8 and set(starts[0]) == {"z"}
     assert all(np.shape(s["h"]) == np.shape(s["c"]) == (3, 128) for s in starts[1:])
-    held_out = np.load(toy_data / "runner" / "latents" / "z.npy")[19]
+    held_out = data.load_latents(toy_data / "runner" / "latents").z[19]
     moments = [int(np.abs(held_out - s["z"]).max(axis=1).argmin()) for s in starts]
     assert np.abs(held_out[moments] - [s["z"] for s in starts]).max() < 1e-6
     assert moments[0] == 0 and all(10 <= m < 25 for m in moments[1:]) and len(set(moments)) == 8

@@ -58,8 +58,8 @@ def addresses(site):
 
 
 def load(browser, address, strict=False, before="", **options):
-    """A new page, once it is ready or has failed. page.troubles is what the console shows, page.requests what was
-    asked for. The page's own rules forbid the eval that playwright waits with: strict=True keeps them."""
+    """A new page, once it is ready or has failed. page.troubles is what the console shows, page.requests what
+    was asked for. The page's own rules forbid the eval that playwright waits with: strict=True keeps them."""
     page = browser.new_context(bypass_csp=not strict, **options).new_page()
     page.add_init_script(before)
     page.troubles, page.requests = [], []
@@ -143,7 +143,7 @@ def held_keys(page):
     return {step["keys"] for step in dreamed(page, 4)}
 
 
-# --------------------------------------------------------------------------------------------------- opening, words
+# --------------------------------------------------------------------------------------------- opening, words
 
 @pytest.mark.parametrize("scheme", ["http", "file"])
 def test_it_plays_without_a_word_in_the_console_or_a_foreign_request(open_page, addresses, scheme):
@@ -186,7 +186,8 @@ def test_the_page_says_that_a_model_is_damaged(open_page, site, old, new, messag
     assert state(page) == "error" and message in status(page)
 
 
-@pytest.mark.parametrize("missing, message", [("WebAssembly", "no WebAssembly"), ("DecompressionStream", "too old")])
+@pytest.mark.parametrize("missing, message", [("WebAssembly", "no WebAssembly"),
+                                              ("DecompressionStream", "too old")])
 def test_the_page_says_what_the_browser_lacks(open_page, missing, message):
     page = open_page(before=f"delete self.{missing}")
     assert state(page) == "error" and message in status(page)
@@ -194,7 +195,8 @@ def test_the_page_says_what_the_browser_lacks(open_page, missing, message):
 
 def test_everything_has_a_name_and_can_be_reached_by_keyboard(page):
     unfold(page, *PANELS)
-    nameless = page.evaluate("""() => [...document.querySelectorAll('button, input, select, canvas, img, meter')]
+    nameless = page.evaluate("""() =>
+      [...document.querySelectorAll('button, input, select, canvas, img, meter')]
       .filter(e => !(e.labels?.length || e.getAttribute('aria-label') || e.alt || e.textContent.trim()
         || e.closest('label, button')))
       .map(e => e.outerHTML)""")
@@ -203,7 +205,8 @@ def test_everything_has_a_name_and_can_be_reached_by_keyboard(page):
     for _ in range(70):
         page.keyboard.press("Tab")
         reached.add(page.evaluate("document.activeElement.id || document.activeElement.textContent"))
-    assert {"restart", "pause", "speed", "player", "model", "file", "beside", "gif", "link", "bench"} <= reached
+    assert {"restart", "pause", "speed", "player", "model", "file", "beside", "gif", "link",
+            "bench"} <= reached
 
 
 @pytest.mark.parametrize("width, height", [(360, 740), (1280, 900)])
@@ -220,7 +223,7 @@ def test_it_fits_the_screen(phone, page, width, height):
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-# ------------------------------------------------------------------------------------------------------------- keys
+# ------------------------------------------------------------------------------------------------------- keys
 
 DREAM = """async () => {
   dream.restart(1);
@@ -237,7 +240,8 @@ def check_dream(page, folder):
     """The page dreams what onnxruntime dreams in Python with the same model folder."""
     steps = json.loads(between(page, DREAM))
     start = json.loads((folder / "meta.json").read_text())["starts"][1]
-    dynamics, decoder = (onnxruntime.InferenceSession(folder / f"{name}.onnx") for name in ("dynamics", "decoder"))
+    dynamics, decoder = (onnxruntime.InferenceSession(folder / f"{name}.onnx")
+                         for name in ("dynamics", "decoder"))
     z = np.float32([start["z"]])
     layers, _, hidden = next(put.shape for put in dynamics.get_inputs() if put.name == "h")
     h, c = (np.float32(start[name]).reshape(layers, 1, hidden) for name in ("h", "c"))
@@ -356,7 +360,8 @@ def test_blur_lets_go_of_all_keys(page):
 
 def test_a_shortcut_is_no_key_and_command_lets_go(page):
     press = """options => dispatchEvent(new KeyboardEvent('keydown', { cancelable: true, ...options }))"""
-    assert page.evaluate(press, {"code": "KeyP", "ctrlKey": True}) and page.evaluate("keyboard.down.size") == 0
+    assert page.evaluate(press, {"code": "KeyP", "ctrlKey": True})
+    assert page.evaluate("keyboard.down.size") == 0
     assert not page.evaluate(press, {"code": "KeyP"}) and page.evaluate("keyboard.down.size") == 1
     page.evaluate(press, {"code": "MetaLeft", "metaKey": True})
     assert page.evaluate("keyboard.down.size") == 0
@@ -379,7 +384,7 @@ def test_arrows_belong_to_the_slider_that_has_the_focus(page):
         page.evaluate("keyboard.setKeys(dream.meta.keys)")
 
 
-# ------------------------------------------------------------------------------------------------------------- time
+# ------------------------------------------------------------------------------------------------------- time
 
 def test_a_hidden_tab_waits(page):
     hide = "value => { Object.defineProperty(document, 'hidden', { value, configurable: true }); " \
@@ -483,7 +488,7 @@ def test_it_stops_goes_back_and_goes_on_differently(page):
     assert 2 in log[:5] and not any(log[5:])
 
 
-# ----------------------------------------------------------------------------------------------- where it begins
+# -------------------------------------------------------------------------------------------- where it begins
 
 def test_the_dream_starts_from_any_start_state(page):
     thumbnails = page.locator("#starts button")
@@ -502,23 +507,26 @@ def test_it_goes_on_from_a_picture_of_ones_own(page):
     Image.fromarray(frame).save(png, "PNG")
     page.evaluate(WATCH)
     page.evaluate("pause(true)")
-    page.locator("#file").set_input_files({"name": "mine.png", "mimeType": "image/png", "buffer": png.getvalue()})
+    page.locator("#file").set_input_files({"name": "mine.png", "mimeType": "image/png",
+                                           "buffer": png.getvalue()})
     page.wait_for_selector("#notice:has-text('continues from your picture')")
     expected = onnxruntime.InferenceSession(MODEL / "encoder.onnx").run(None, {"frames": frame[None]})[0][0]
     np.testing.assert_allclose(page.evaluate("[...dream.z]"), expected, atol=1e-3, rtol=1e-3)
-    page.locator("#file").set_input_files({"name": "my.txt", "mimeType": "text/plain", "buffer": b"no picture"})
+    page.locator("#file").set_input_files({"name": "my.txt", "mimeType": "text/plain",
+                                           "buffer": b"no picture"})
     page.wait_for_selector("#notice:has-text('\"my.txt\" is not a picture')")
     frames_before = page.evaluate("dream.frame")
     page.evaluate("""async url => {
       const data = new DataTransfer();
       data.items.add(new File([await (await fetch(url)).blob()], 'dropped.png', { type: 'image/png' }));
-      document.body.dispatchEvent(new DragEvent('drop', { dataTransfer: data, bubbles: true, cancelable: true }));
+      const event = { dataTransfer: data, bubbles: true, cancelable: true };
+      document.body.dispatchEvent(new DragEvent('drop', event));
     }""", "data:image/png;base64," + base64.b64encode(png.getvalue()).decode())
     page.wait_for_selector("#notice:has-text('continues from your picture')")
     assert page.evaluate("dream.frame") <= frames_before
 
 
-# ------------------------------------------------------------------------------------------------------- the inside
+# ------------------------------------------------------------------------------------------------- the inside
 
 def test_a_dragged_number_changes_the_dream_and_a_locked_one_stays(page):
     unfold(page, "inside")
@@ -541,7 +549,8 @@ def test_a_dragged_number_changes_the_dream_and_a_locked_one_stays(page):
 def test_a_drifting_dream_is_pulled_back_when_asked(page):
     unfold(page, "inside")
     page.get_by_label("pull a drifting dream").check()
-    between(page, "async () => { dream.z = dream.meta.z_high.map((high, n) => 3 * high - 2 * dream.meta.z_low[n]); }")
+    between(page, "async () => { dream.z = dream.meta.z_high.map("
+                  "(high, n) => 3 * high - 2 * dream.meta.z_low[n]); }")
     page.wait_for_selector("#notice:has-text('pulled back')")
     page.wait_for_function("""() => {
       const { z_low: low, z_high: high } = dream.meta;
@@ -561,7 +570,7 @@ def test_the_benchmark_tells_times_and_leaves_the_dream_alone(page):
     assert page.evaluate("dream.frame") == frame
 
 
-# -------------------------------------------------------------------------------------------------------- the truth
+# -------------------------------------------------------------------------------------------------- the truth
 
 def test_the_real_runner_runs_beside_the_dream_under_the_same_keys(page):
     unfold(page, "compare")
@@ -621,7 +630,7 @@ def test_a_recorded_clip_plays_with_its_keys_until_a_person_takes_over(page):
     page.wait_for_selector("#truth-stage", state="hidden")
 
 
-# --------------------------------------------------------------------------------------------------- keep and share
+# --------------------------------------------------------------------------------------------- keep and share
 
 def test_a_link_dreams_the_same_again(page, open_page, addresses):
     page.keyboard.down("o")
@@ -675,11 +684,12 @@ def test_the_last_seconds_are_saved_as_a_gif(page):
     rgba = between(page, "async () => [...await dream.paint()]")
     gif.seek(count - 1)
     rgb = Image.fromarray(np.reshape(np.uint8(rgba), (96, 96, 4))[..., :3])
-    error = np.abs(np.asarray(gif.convert("RGB"), int) - np.asarray(rgb.resize(gif.size, Image.Resampling.BILINEAR)))
+    error = np.abs(np.asarray(gif.convert("RGB"), int)
+                   - np.asarray(rgb.resize(gif.size, Image.Resampling.BILINEAR)))
     assert error.mean() < 4  # of 128 colours
 
 
-# ------------------------------------------------------------------------------------------------- it plays itself
+# -------------------------------------------------------------------------------------------- it plays itself
 
 def test_random_keys_and_gaits_play_until_a_person_takes_over(page):
     page.evaluate(WATCH)
@@ -695,11 +705,12 @@ def test_random_keys_and_gaits_play_until_a_person_takes_over(page):
     page.wait_for_function("loop.player === null && byId('player').value === 'you'")
 
 
-# ------------------------------------------------------------------------------ what Python and JavaScript both know
+# ----------------------------------------------------------------------- what Python and JavaScript both know
 
 def constants(name):
     """The values that the Python files of players give a constant."""
-    trees = [ast.parse(path.read_text()) for path in (ROOT / "app.py", ROOT / "dream.py", *(ROOT / "ui").glob("*.py"))]
+    trees = [ast.parse(path.read_text())
+             for path in (ROOT / "app.py", ROOT / "dream.py", *(ROOT / "ui").glob("*.py"))]
     return [node.value.value for tree in trees for node in tree.body if isinstance(node, ast.Assign)
             and ast.unparse(node.targets[0]) == name]
 
@@ -713,7 +724,8 @@ def test_constants_are_the_same(page):
 @pytest.mark.parametrize("ticks", [1, 2, 3])
 def test_gaits_hold_the_same_keys(page, ticks):
     rng = np.random.default_rng(ticks)
-    gaits = [gait for game in ("qwop", "runner") for gait in policies.load_gaits(ROOT / f"games/{game}_gaits.json")][:9]
+    gaits = [gait for game in ("qwop", "runner")
+             for gait in policies.load_gaits(ROOT / f"games/{game}_gaits.json")][:9]
     gaits += [{"period": rng.uniform(8, 48), "on": rng.random((4, 2)).tolist()} for _ in range(9)]
     gaits.append({"period": 24, "on": [[0.75, 0.25], [0, 0.5], [0.5, 0], [0.25, 0.25]]})
     keys = page.evaluate("""([gaits, ticks]) => gaits.map(gait =>

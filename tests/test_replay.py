@@ -1,4 +1,4 @@
-"""A play that a person records in the page of the runner: the saved list of keys, and its replay frame by frame."""
+"""A play that a person records in the page of the runner: the saved list of keys, and its replay."""
 import json
 
 import numpy as np
@@ -32,7 +32,7 @@ document.getElementById("record").addEventListener("click", () => {
 
 @pytest.fixture
 def open_page(browser):
-    """open_page(before="") -> the runner's page from disk, with TRACE. before: a script that runs before its own."""
+    """open_page(before="") -> the runner's page from disk, with TRACE. before: a script that runs first."""
     contexts, troubles = [], []
 
     def open_page(before=""):
@@ -99,7 +99,8 @@ def test_collect_replays_a_play_pose_by_pose(open_page, tmp_path):
     rows = policies.from_text(keys, 4)
     assert keys[0] == "4" and rows.any(0).all()  # every key has acted, the tapped one too
 
-    result = run("collect.py", "--game", "runner", "--replay", path, "--frames", len(keys), "--data", tmp_path,
+    result = run("collect.py", "--game", "runner", "--replay", path, "--frames", len(keys),
+                 "--data", tmp_path,
                  "--workers", 1)
     assert result.returncode == 0, result.stderr
     (file,) = data.episode_files(tmp_path / "runner" / "frames").values()
@@ -111,9 +112,10 @@ def test_collect_replays_a_play_pose_by_pose(open_page, tmp_path):
 
 # ------------------------------------------------------------------------------------- what acts, and when
 
-# Record a plan -> its digits so far. A small letter is a key that goes down, a capital one goes up, a dot is a tick.
+# Record a plan -> its digits so far. A small letter: a key goes down; a capital one: it goes up; a dot: tick.
 PLAN = """plan => {
-  const send = (type, letter) => dispatchEvent(new KeyboardEvent(type, { code: `Key${letter.toUpperCase()}` }));
+  const send = (type, letter) =>
+    dispatchEvent(new KeyboardEvent(type, { code: `Key${letter.toUpperCase()}` }));
   document.getElementById("record").click();
   for (const letter of plan) {
     if (letter === ".") tick();
@@ -172,7 +174,8 @@ def test_the_button_is_reached_and_pressed_by_keyboard(still_page):
     assert button.text_content() == "Record my play" and time.text_content() == ""
     page.evaluate(let_pass, 20)
     page.keyboard.press("Space")
-    assert button.text_content() == "Stop and save" and page.evaluate("runner.ticks") == 0  # the run starts again
+    assert button.text_content() == "Stop and save"
+    assert page.evaluate("runner.ticks") == 0  # the run starts again
     page.evaluate(let_pass, 21)
     assert time.text_content() == "0.7 s"
     page.keyboard.press("r")

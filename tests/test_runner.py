@@ -66,7 +66,7 @@ def addresses():
 
 @pytest.fixture
 def open_page(browser, addresses):
-    """open_page(scheme, before=a script, **context options) -> the game's page. Fails if its console shows anything."""
+    """open_page(scheme, before=a script, **context options) -> the game's page, whose console stays empty."""
     contexts, troubles = [], []
 
     def open_page(scheme="http", before="", **options):
@@ -95,7 +95,8 @@ def held(page):
     """The keys that the runner feels at the next tick, which are those of the lit buttons."""
     page.evaluate("tick()")
     felt = page.evaluate("[...'qwop'].filter(k => runner.keys[k]).join('')")
-    lit = page.locator("#buttons [aria-pressed=true]").evaluate_all("all => all.map(b => b.textContent[0]).join('')")
+    lit = page.locator("#buttons [aria-pressed=true]").evaluate_all(
+        "all => all.map(b => b.textContent[0]).join('')")
     assert felt == lit.lower()
     return felt
 

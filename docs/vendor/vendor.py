@@ -1,7 +1,7 @@
-"""Make docs/vendor/onnxruntime-web and gifenc from the npm packages, so that the page needs no CDN and no server.
+"""Make docs/vendor/onnxruntime-web and gifenc from the npm packages: the page needs no CDN and no server.
 
 Writes  onnxruntime-web/ort.wasm.min.js   as it is in the package
-        onnxruntime-web/ort-wasm.js       self.ORT_WASM = {version, mjs, wasm}: glue script and wasm as base64(gzip)
+        onnxruntime-web/ort-wasm.js       self.ORT_WASM = {version, mjs, wasm}, the last two as base64(gzip)
         gifenc/gifenc.js                  self.gifenc = what the package exports: its script in a function
         VERSION of each                   the version, and sha256 of the package's files
 
