@@ -14,7 +14,6 @@ from pathlib import Path
 
 import torch
 
-import data
 import models
 
 KINDS = {models.Autoencoder: (models.AutoencoderConfig, "train_ae.py"),
