@@ -20,10 +20,10 @@ play: .venv/play
 test: .venv/all .venv/browser
 	$(BIN)/ruff check .
 	$(BIN)/biome lint .
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder
 
 test-all: test
-	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile --no-loadscope-reorder
 
 dream: .venv/all .venv/browser
 	time $(BIN)/python collect.py --game $(GAME) --episodes $(EPISODES) --ticks-per-frame $(TICKS)

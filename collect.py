@@ -38,14 +38,16 @@ class Save:
 
 
 class Keep:
-    """Sink of a worker for episodes that share a file: returns each, from number `whole` on only with the
-    frames before FORK. Picklable."""
+    """Sink of a worker for episodes that share a file: returns each, those that only count lives with the
+    frames before FORK alone. Picklable."""
 
     def __init__(self, whole):
+        """whole: {kind: the number of its whole episodes}"""
         self.whole = whole
 
     def __call__(self, episode, arrays):
-        if episode < self.whole:
+        kind, number = episode
+        if number < self.whole[kind]:
             return arrays
         frames = arrays["frames"][:policies.FORK].copy()
         return {"frames": frames, "keys": arrays["keys"], "over": arrays["over"]}
@@ -111,23 +113,36 @@ def record_held_out(game, folder, args):
     meta = workers.describe(game, args) | {"seed": args.seed + HELD_OUT_SEED, "policy": None}
     workers.check_meta(folder / "meta.json", meta)
 
+    # All kinds in one run, as browsers start slowly
+    lists = {}
+    for kind, (whole, lives, frames) in kinds.items():
+        if not (folder / f"{kind}.npz").exists():
+            policy = policies.Policy(kind, len(game.keys), frames, args.ticks_per_frame, meta["seed"], gaits)
+            lists |= {(kind, n): policy(n) for n in range(whole + lives)}
+    policy = policies.Policy(None, len(game.keys), args.frames, args.ticks_per_frame, None, gaits, lists)
+    keep = Keep({kind: whole for kind, (whole, _, _) in kinds.items()})
+
     def note(facts):
         data.write_json(folder / "meta.json", meta | facts)
 
-    for kind, (whole, lives, frames) in kinds.items():
-        path, episodes = folder / f"{kind}.npz", whole + lives
-        if path.exists():
-            print(f"{path} exists")
-            continue
-        policy = policies.Policy(kind, len(game.keys), frames, args.ticks_per_frame, meta["seed"], gaits)
-        with tqdm(total=episodes * frames, desc=kind, unit=" frames", unit_scale=True) as bar:
-            recorded = dict(workers.record(game, policy, range(episodes), args, Keep(whole), bar, note))
-        arrays = {name: np.stack([recorded[n][name] for n in range(whole)]) for name in recorded[0]}
-        if lives:
-            for name in recorded[whole]:
-                arrays[f"more_{name}"] = np.stack([recorded[n][name] for n in range(whole, episodes)])
-        data.save_episode(path, arrays)
-        print(f"{path}: {episodes} episodes of {frames} frames, {path.stat().st_size / 1e6:.1f} MB")
+    # The file of a kind is written when all its episodes are there
+    recorded = {kind: {} for kind in kinds}
+    frames = sum(len(keys) - skip for keys, skip in lists.values())
+    print(f"{game.name}: {len(lists)} held-out episodes to record into {folder} with {args.workers} workers")
+    with tqdm(total=frames, unit=" frames", unit_scale=True) as bar:
+        for (kind, n), arrays in workers.record(game, policy, list(lists), args, keep, bar, note):
+            recorded[kind][n] = arrays
+            if len(recorded[kind]) == sum(kinds[kind][:2]):
+                save_held_out(folder / f"{kind}.npz", recorded.pop(kind), kinds[kind][0])
+
+
+def save_held_out(path, episodes, whole):
+    """Write all episodes {number: arrays} of a kind, of which the first `whole` are whole ones."""
+    episodes = [episodes[n] for n in range(len(episodes))]
+    arrays = {name: np.stack([episode[name] for episode in episodes[:whole]]) for name in episodes[0]}
+    if more := episodes[whole:]:
+        arrays |= {f"more_{name}": np.stack([episode[name] for episode in more]) for name in more[0]}
+    data.save_episode(path, arrays)
 
 
 def record_episodes(game, folder, args):

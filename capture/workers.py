@@ -166,13 +166,13 @@ def open_pool(count, its_job):
 
 def play(episode):
     """In a worker: play one episode, again in a new browser if this one dies -> its number, what the sink
-    returned, Recorder.facts, lines about browsers that died."""
+    returned, frames, Recorder.facts, lines about browsers that died."""
     (keys, skip), lost = job.policy(episode), []
     while True:
         try:
             recorder = job.get_recorder()
             arrays = recorder.play(keys, job.policy.ticks_per_frame, skip)
-            return episode, job.sink(episode, arrays), recorder.facts, lost
+            return episode, job.sink(episode, arrays), len(keys) - skip, recorder.facts, lost
         except (Lost, BrowserError) as error:
             job.drop_recorder()
             lost.append(f"{error}: episode {episode} is recorded again in a new browser")
@@ -195,7 +195,7 @@ def record(game, policy, episodes, args, sink, bar, on_browser=lambda facts: Non
         results = pool.imap_unordered(play, episodes)
         for _ in episodes:
             try:
-                number, result, facts, lost = results.next(patience)
+                number, result, frames, facts, lost = results.next(patience)
             except multiprocessing.TimeoutError:
                 raise SystemExit(f"{game.name}: nothing came back for {patience:g} s: the game hangs, "
                                  "needs a longer --timeout, or memory has run out. What was recorded is "
@@ -206,4 +206,4 @@ def record(game, policy, episodes, args, sink, bar, on_browser=lambda facts: Non
                 known = facts
                 on_browser(facts)
             yield number, result
-            bar.update(policy.frames)
+            bar.update(frames)

@@ -8,6 +8,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side: threads
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from helpers import collect, run
 from playwright.sync_api import sync_playwright
 
@@ -44,12 +45,28 @@ def browser():
         browser.close()
 
 
+def pytest_collection_modifyitems(items):
+    """The longest file first, so that both processes end at the same time."""
+    items.sort(key=lambda item: item.path.name != "test_train.py")
+
+
 @pytest.fixture(scope="session")
 def toy_data(tmp_path_factory):
-    """A data folder of the game `runner`: random weights and latents; 21 episodes, so one is held out."""
-    root = tmp_path_factory.mktemp("toy")
-    folder = root / "runner"
-    folder.mkdir()
+    """A data folder of the game `runner`: random weights and latents, 21 episodes (one is held out), and the
+    model folder that export.py makes of it. All test processes share it: copy what is changed."""
+    root = tmp_path_factory.getbasetemp() / "toy"
+    if "PYTEST_XDIST_WORKER" in os.environ:  # the parent is that of all processes
+        root = root.parent.parent / "toy"
+    with FileLock(f"{root}.lock"):
+        if not (root / "runner" / "model").exists():
+            make_toy_data(root / "runner")
+            result = run("export.py", "--data", root)
+            assert result.returncode == 0, result.stderr
+    return root
+
+
+def make_toy_data(folder):
+    folder.mkdir(parents=True)
     torch.manual_seed(0)
     autoencoder = models.Autoencoder()
     dynamics = models.Dynamics(models.DynamicsConfig(hidden=128, widths=(1024, 2048, 1024)))
@@ -75,12 +92,9 @@ def toy_data(tmp_path_factory):
     data.save_episode(folder / "held_out" / "gait.npz", {
         "frames": frames, "keys": rng.integers(0, 2, (1, 26, 4)).astype(np.uint8),
         "restart": np.arange(26)[None] == 0, "over": np.zeros((1, 26), bool)})
-    return root
 
 
 @pytest.fixture(scope="session")
 def toy_model(toy_data):
-    """The model folder that export.py makes of toy_data."""
-    result = run("export.py", "--data", toy_data)
-    assert result.returncode == 0, result.stderr
+    """The model folder in toy_data."""
     return toy_data / "runner" / "model"

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from helpers import ROOT, Server, complaint, run, running
+from helpers import ROOT, Server, refusal, running
 from PIL import Image
 
+import app
 import dream
 
 NO_KEYS, Q = [0, 0, 0, 0], [1, 0, 0, 0]
@@ -74,6 +75,7 @@ def pressed(page):
     return page.locator(".keys button[aria-pressed=true]").all_inner_texts()
 
 
+@pytest.mark.slow
 def test_torch_is_not_needed():
     code = ("import app, sys; "
             "print([name for name in ('torch', 'onnx', 'playwright', 'matplotlib') if name in sys.modules])")
@@ -422,12 +424,10 @@ def test_no_path_outside_the_upload_is_read(server, client):
 
 
 def test_missing_model_and_taken_port(server, tmp_path):
-    result = run("app.py", "--model", tmp_path / "none")
-    line = complaint(result)
+    line = refusal(app.main, "--model", tmp_path / "none")
     assert "no model in" in line and "python export.py" in line
     port = re.search(r":(\d+)/", server.url)[1]
-    result = run("app.py", "--no-browser", "--port", port)
-    assert "cannot listen on" in complaint(result)
+    assert "cannot listen on" in refusal(app.main, "--no-browser", "--port", port)
 
 
 @pytest.mark.parametrize("spoil, word", [

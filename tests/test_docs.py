@@ -1,12 +1,14 @@
 """README and guides: short, true to the files and options that exist, and in the project's words."""
 import ast
+import contextlib
 import functools
+import io
 import itertools
 import json
 import re
+import runpy
 import shlex
-import subprocess
-import sys
+from unittest import mock
 
 import pytest
 from helpers import ROOT
@@ -57,10 +59,14 @@ def commands(text):
 
 @functools.cache
 def options(*script):
-    """The options that `python <script> --help` knows."""
-    result = subprocess.run([sys.executable, *script, "--help"], cwd=ROOT, capture_output=True, text=True)
-    assert result.returncode == 0, result.stderr
-    return set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", result.stdout))
+    """The options that `python <script> --help` knows, in this process, which has imported torch already."""
+    output = io.StringIO()
+    start = runpy.run_module if script[0] == "-m" else runpy.run_path
+    with mock.patch("sys.argv", [script[-1], "--help"]), contextlib.redirect_stdout(output), \
+            pytest.raises(SystemExit) as caught:
+        start(script[-1] if script[0] == "-m" else str(ROOT / script[0]), run_name="__main__")
+    assert not caught.value.code
+    return set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", output.getvalue()))
 
 
 def scripts(text):

@@ -11,7 +11,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from helpers import complaint, run
+from helpers import refusal, run
 from PIL import Image
 
 import data
@@ -141,7 +141,7 @@ def test_what_is_missing_is_one_line(toy_data, tmp_path, lacking):
     shutil.copytree(toy_data / "runner", tmp_path / "runner", ignore=shutil.ignore_patterns("model"))
     path = tmp_path / "runner" / lacking
     shutil.rmtree(path) if path.is_dir() else path.unlink()
-    assert "run  python" in complaint(run("export.py", "--data", tmp_path))
+    assert "run  python" in refusal(export.main, "--data", tmp_path)
     assert not (tmp_path / "runner" / "model").exists()
 
 
@@ -149,7 +149,7 @@ def test_networks_that_do_not_fit_together_are_refused(toy_data, tmp_path):
     shutil.copytree(toy_data / "runner", tmp_path / "runner", ignore=shutil.ignore_patterns("model"))
     training.save(tmp_path / "runner" / "lstm.pt", models.Dynamics(models.DynamicsConfig(z=8)), history=[],
                   figures={})
-    assert "does not fit" in complaint(run("export.py", "--data", tmp_path))
+    assert "does not fit" in refusal(export.main, "--data", tmp_path)
 
 
 def test_a_graph_that_differs_from_pytorch_replaces_nothing(toy_data, toy_model, tmp_path, monkeypatch):

@@ -429,6 +429,7 @@ def test_pictures_lie_between_frames(page):
     page.keyboard.up("q")
 
 
+@pytest.mark.slow
 def test_reduced_motion_paints_frames_only(open_page):
     assert not open_page(reduced_motion="reduce").get_by_label("smooth motion").is_checked()
 
@@ -558,6 +559,7 @@ def test_a_drifting_dream_is_pulled_back_when_asked(page):
     }""")
 
 
+@pytest.mark.slow
 def test_the_benchmark_tells_times_and_leaves_the_dream_alone(page):
     unfold(page, "about")
     page.evaluate("pause(true)")
@@ -632,6 +634,7 @@ def test_a_recorded_clip_plays_with_its_keys_until_a_person_takes_over(page):
 
 # --------------------------------------------------------------------------------------------- keep and share
 
+@pytest.mark.slow
 def test_a_link_dreams_the_same_again(page, open_page, addresses):
     page.keyboard.down("o")
     frames_on(page, 5)

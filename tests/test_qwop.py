@@ -271,6 +271,7 @@ def write_list(path, *texts):
     return path
 
 
+@pytest.mark.slow
 def test_a_replayed_recording_gives_the_same_bytes(mixed, tmp_path):
     result = collect(tmp_path, *GAME, "--frames", 40, "--replay", frames_folder(mixed) / "keys.json")
     assert result.returncode == 0 and "(replay keys)" in result.stdout, result.stderr
@@ -526,6 +527,7 @@ def test_a_search_stops_cleanly(searched, tmp_path):
     assert all(after[look] >= score for look, score in before.items())
 
 
+@pytest.mark.slow
 def test_a_search_on_a_page_that_is_not_reached_is_one_line(searched):
     line = complaint(search(searched, "--url", nobody()))
     assert "ERR_CONNECTION_REFUSED" in line

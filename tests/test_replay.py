@@ -76,6 +76,7 @@ def digits(saved):
 
 # -------------------------------------------------------------------------------------------------- replay
 
+@pytest.mark.slow
 def test_collect_replays_a_play_pose_by_pose(open_page, tmp_path):
     page = open_page()
     page.keyboard.down("o")  # before the recording: acts from its frame 0 on

@@ -146,6 +146,7 @@ def dreamed_frame(page, key=None):
     return np.array(rgba, np.uint8).reshape(96, 96, 4)[..., :3].astype(int)
 
 
+@pytest.mark.slow
 def test_every_key_moves_the_runner(page):
     still = dreamed_frame(page)
     for key in "qwop":

@@ -12,16 +12,19 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from helpers import ROOT, complaint, run
+from helpers import ROOT, complaint, refusal, run
 from PIL import Image
 
 import data
+import export
 import models
+import train_ae
+import train_lstm
 import training
 
 TRAIN_AE = ("train_ae.py", "--clip-len", 16, "--pose", 10, "--edge", 0.1, "--interpretability", 1)
 TRAIN_LSTM = ("train_lstm.py", "--hidden", 48, "--widths", 80, 40, "--rollout", 4)
-STEPS = (("collect.py", "--episodes", 21, "--frames", 64),
+STEPS = (("collect.py", "--episodes", 21, "--frames", 48),
          ("collect.py", "--held-out", "--lives", 2),
          (*TRAIN_AE, "--epochs", 2),
          ("encode.py", "--live", 23),
@@ -72,7 +75,7 @@ def test_history_holds_every_training(chain, tmp_path):
     ae, lstm = json.loads((chain / "model" / "meta.json").read_text())["history"]
     assert ae["command"].startswith("train_ae.py --data")
     assert lstm["command"].startswith("train_lstm.py --data")
-    assert ae["frames"] == 20 * 64 and lstm["frames"] == 22 * 64
+    assert ae["frames"] == 20 * 48 and lstm["frames"] == 22 * 48
     for entry in (ae, lstm):
         assert entry["seconds"] >= 0 and entry["figures"]["epoch"] in (1, 2)
         assert entry["data"]["policy"]["name"] == "mix"
@@ -92,7 +95,7 @@ def test_chain_writes_pictures_that_open(chain):
 
 def test_latents_are_those_of_the_frames(chain):
     latents = data.load_latents(chain / "latents")
-    assert latents.numbers.tolist() == list(range(23)) and latents.z.shape == (23, 64, 16)
+    assert latents.numbers.tolist() == list(range(23)) and latents.z.shape == (23, 48, 16)
     assert np.abs(np.diff(latents.z[22], axis=0)).max() > 0.1  # recorded live: its frames were never stored
     assert len(data.episode_files(chain / "frames")) == 21
     encoder = training.load(chain / "ae.pt", models.Autoencoder)[0].encoder
@@ -104,6 +107,7 @@ def test_latents_are_those_of_the_frames(chain):
     assert np.array_equal(latents.restart[7], episode["restart"])
 
 
+@pytest.mark.slow
 def test_live_episodes_are_the_recorded_ones(chain, tmp_path):
     """The same numbers give the same episodes, whether their frames are stored or encoded on the fly."""
     root = copy_chain(chain, tmp_path, "latents", "episode_*")
@@ -152,6 +156,7 @@ def test_init_from_begins_with_the_given_weights(chain, tmp_path):
         assert after == pytest.approx(before, abs=0.02)
 
 
+@pytest.mark.slow
 def test_a_decoder_alone_leaves_the_encoder_as_it_is(chain, tmp_path):
     root = copy_chain(chain, tmp_path, "*_resume.pt", "*_log.jsonl", "ae.pt", "model")
     assert run(*TRAIN_AE, "--data", root, "--epochs", 1, "--dropout", 0.2, "--decoder-alone",
@@ -193,11 +198,11 @@ def test_what_does_not_belong_together_is_refused(chain, tmp_path):
     folder = root / "runner"
     training.save(folder / "other.pt", models.Dynamics(models.DynamicsConfig(keys=3)), history=[], figures={})
     (folder / "lstm_resume.pt").unlink()
-    line = complaint(run("train_lstm.py", "--data", root, "--epochs", 1, "--init-from", folder / "other.pt"))
+    line = refusal(train_lstm.main, "--data", root, "--epochs", 1, "--init-from", folder / "other.pt")
     assert "keys 3" in line
     training.save(folder / "lstm.pt", models.Dynamics(models.DynamicsConfig(z=8)), history=[], figures={})
-    assert "does not fit together" in complaint(run("export.py", "--data", root))
-    line = complaint(run(*TRAIN_AE, "--data", root, "--epochs", 3, "--dropout", 0.1))
+    assert "does not fit together" in refusal(export.main, "--data", root)
+    line = refusal(train_ae.main, *TRAIN_AE[1:], "--data", root, "--epochs", 3, "--dropout", 0.1)
     assert "cannot resume" in line and "ae_resume.pt" in line
 
 
@@ -218,8 +223,8 @@ def test_too_few_episodes_and_unknown_device(chain, tmp_path):
     frames = tmp_path / "runner" / "frames"
     frames.mkdir(parents=True)
     shutil.copy(data.episode_path(chain / "frames", 0), frames)
-    assert "too few" in complaint(run("train_ae.py", "--data", tmp_path))
-    assert "--device" in complaint(run("train_ae.py", "--data", chain.parent, "--device", "abacus"))
+    assert "too few" in refusal(train_ae.main, "--data", tmp_path)
+    assert "--device" in refusal(train_ae.main, "--data", chain.parent, "--device", "abacus")
 
 
 def test_frames_beyond_the_memory_lie_in_a_file_that_goes_with_the_program(chain):
