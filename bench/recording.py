@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from playwright.async_api import async_playwright
+from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 import collect  # noqa: E402
@@ -143,13 +144,11 @@ def main():
     game = load_game(args.game, args.url)
     policy = recording.make_policy(game, args)
     folder = tempfile.TemporaryDirectory()
-    episodes = recording.record(game, policy, range(10 ** 4), args, collect.Save(Path(folder.name)))
-    peaks, warm_up, frames, looked, browser = {}, 2 * args.workers, 0, 0, None
-    for kind, value in episodes:
-        if kind == "browser":
-            browser = value["browser"]
-        if kind != "episode":
-            continue
+    started = {}
+    episodes = recording.record(game, policy, range(10 ** 4), args, collect.Save(Path(folder.name)),
+                                tqdm(disable=True), started.update)
+    peaks, warm_up, frames, looked = {}, 2 * args.workers, 0, 0
+    for _ in episodes:
         now = time.monotonic()
         if warm_up:  # two episodes a worker: then every browser runs and its code is compiled
             warm_up -= 1
@@ -167,7 +166,7 @@ def main():
     episodes.close()
     folder.cleanup()
     print(f"{game.name}, {policy.name} keys, {args.ticks_per_frame} ticks a frame, {args.workers} workers on "
-          f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {browser}")
+          f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {started['browser']}")
     print(f"frames/s        {frames / seconds:8.1f}   over {seconds:.1f} s after the warm-up")
     print(f"CPU ms/frame    {1000 * cpu / frames:8.2f}   of all processes")
     for n, (rss, pss) in enumerate(peaks.values()):
