@@ -31,14 +31,14 @@ from PIL import Image
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from dream import Model
+from dream import Model, draw_lots
 from ui import panels
 
 HERE = Path(__file__).parent
 IDLE_S = 4      # a visitor who has not called for so long has left
 MAX_CALLS = 4   # of one visitor at the same time: the page has three steps in flight, and one restart
 MAX_IMAGES = 12 # for one step: the last is the frame itself, the others lie between it and the frame before
-JUMP = 8        # a step of so many dz_std is a cut (a new life): nothing lies between its two frames
+JUMP = 8        # a step of so many dz_std is a cut, as is the end of a life: nothing lies between its frames
 UNKNOWN = {"error": "unknown visitor: start again"}
 
 
@@ -52,16 +52,19 @@ class Visitor:
 
     def restart(self, model, state):
         """Begin a dream at a start state -> [its first frame] uint8 (1, 96, 96, 3)."""
-        self.model, self.state, self.steps = model, state, 0
+        self.model, self.state, self.steps, self.over = model, state, 0, False
+        self.seed = secrets.randbits(32)
         return model.decode(state[0])
 
     def step(self, keys, count):
         """Hold keys (K) for one frame -> images on the way to it, it last: uint8 (count, 96, 96, 3)."""
         before = self.state[0]
-        self.state = self.model.step(before, [keys], *self.state[1:])
+        lots = draw_lots([self.seed], self.steps, self.model.lots)
+        new_life, self.over = self.over, False
+        self.state, (self.over,) = self.model.step(self.state, [keys], lots)
         self.steps += 1
         dz = self.state[0] - before
-        if np.abs(dz / self.model.meta["dz_std"]).max() > JUMP:
+        if self.over or new_life or np.abs(dz / self.model.meta["dz_std"]).max() > JUMP:
             return self.model.decode(self.state[0])
         return self.model.decode(before + dz * np.linspace(0, 1, count + 1, dtype=np.float32)[1:, None])
 

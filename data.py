@@ -5,7 +5,7 @@
                                             tells them pose (T, 12, 3) and score (T,) float32
     data/<game>/frames/meta.json            how they were made
     held_out/<game>/<kind>.npz              whole episodes that only measure: the same arrays, with E in front
-    data/<game>/latents/episode_000000.npz  z (T, Z) float32 or float16, keys (T, K) uint8, restart (T,) bool
+    data/<game>/latents/episode_000000.npz  z (T, Z) float32 or float16, keys (T, K), restart (T,), over (T,)
 
 Shapes: E episodes, T frames of an episode, Z latent features, K keys
 """
@@ -114,8 +114,9 @@ def read_arrays(path, names):
 
 def check_episode(episode, names=("frames", "keys", "restart")):
     """Raise ValueError that says what is wrong with an episode's arrays. names: those it should have."""
-    for name in ("frames", "z", "keys", "restart"):
-        if name in names and name not in episode:
+    optional = {"pose", "score"} if "z" in names else {"over", "pose", "score"}
+    for name in names:
+        if name not in episode and name not in optional:
             raise ValueError(f"no array '{name}' in it: not such an episode")
     first = next(iter(episode.values()))
     length = len(first) if first.ndim else 0
@@ -236,6 +237,7 @@ class Latents:
     z: np.ndarray           # (E, T, Z)
     keys: np.ndarray        # (E, T, K)
     restart: np.ndarray     # (E, T)
+    over: np.ndarray        # (E, T)
     meta: dict
 
     def split(self):
@@ -246,7 +248,7 @@ class Latents:
 
 def load_latents(folder):
     """All of data/<game>/latents. Ends the program with one line if there are none that fit together."""
-    names = ("z", "keys", "restart")
+    names = ("z", "keys", "restart", "over")
     episodes = dict(load_episodes(folder, names, maker="encode.py"))
     try:
         arrays = [np.stack([episode[name] for episode in episodes.values()]) for name in names]

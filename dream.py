@@ -3,9 +3,8 @@
 Reads   a model folder of export.py: meta.json, encoder.onnx, decoder.onnx, dynamics.onnx
 
     model = Model(Path("docs/model/runner"))
-    z, h, c = model.starts[0]
-    z, h, c = model.step(z, np.array([[1, 0, 0, 1]]), h, c)      # one frame with Q and P held
-    frames = model.decode(z)
+    state, over = model.step(model.starts[0], np.array([[1, 0, 0, 1]]))   # one frame with Q and P held
+    frames = model.decode(state[0])
 
 Shapes: N dreams side by side, B episodes, T frames, Z latent features, K keys, L LSTM layers, H hidden width
 """
@@ -15,7 +14,7 @@ import json
 import numpy as np
 import onnxruntime
 
-FORMAT = 1      # of meta.json: what export.py writes
+FORMATS = 1, 2  # of meta.json: 2 tells when a life ends, and draws lots for it
 GRAPHS = ("encoder", "decoder", "dynamics")
 NEEDED = ("game", "keys", "frame_ms", "ticks_per_frame", "z_low", "z_high", "sha256")
 
@@ -36,9 +35,9 @@ def read_meta(folder):
     except ValueError as error:
         raise SystemExit(f"{folder}/meta.json is not valid JSON ({error}): "
                          "run  python export.py  again") from None
-    if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+    if not isinstance(meta, dict) or meta.get("format") not in FORMATS:
         version = meta.get("format") if isinstance(meta, dict) else type(meta).__name__
-        raise SystemExit(f"{folder} has format {version}, this version plays format {FORMAT}: "
+        raise SystemExit(f"{folder} has format {version}, this version plays {FORMATS}: "
                          "run  python export.py  again")
     for name in NEEDED:
         if not meta.get(name):
@@ -62,6 +61,7 @@ class Model:
         shapes = {array.name: array.shape for array in self.dynamics.get_inputs()}
         self.layers, _, self.hidden = shapes["h"]
         self.features = shapes["z"][1]
+        self.lots = shapes["noise"][1] if "noise" in shapes else 0   # for each frame
         self.frame_s = self.meta["frame_ms"] / 1000
         self.starts = []
         for start in self.meta.get("starts") or []:
@@ -108,16 +108,21 @@ class Model:
         """z (N, Z) -> uint8 (N, 96, 96, 3)"""
         return np.concatenate([self.decoder.run(["rgba"], {"z": batch})[0][..., :3] for batch in batches(z)])
 
-    def step(self, z, keys, h, c):
-        """One frame for N dreams: z (N, Z), keys (N, K) -> [z_next, h_next, c_next]"""
-        feed = {"z": z, "keys": np.asarray(keys, np.float32), "h": h, "c": c}
-        return self.dynamics.run(["z_next", "h_next", "c_next"], feed)
+    def step(self, state, keys, lots=None):
+        """One frame of N dreams: state [z, h, c], keys (N, K), lots (N, `self.lots`) of draw_lots(), or None:
+        what is likeliest -> the next state, over bool (N): whether the life has ended"""
+        feed = {"z": state[0], "keys": np.asarray(keys, np.float32), "h": state[1], "c": state[2]}
+        if not self.lots:
+            return self.dynamics.run(["z_next", "h_next", "c_next"], feed), np.zeros(len(keys), bool)
+        feed["noise"] = np.zeros((len(keys), self.lots), np.float32) if lots is None else lots
+        *state, over = self.dynamics.run(["z_next", "h_next", "c_next", "over"], feed)
+        return state, over > 0.5
 
     def teach(self, z, keys):
         """Teacher forcing: true z (B, T, Z), keys (B, T, K) -> predicted z_next (B, T, Z), [h, c]"""
         state, predicted = self.zero_state(len(z)), np.empty_like(z)
         for t in range(z.shape[1]):
-            predicted[:, t], *state = self.step(z[:, t], keys[:, t], *state)
+            (predicted[:, t], *state), _ = self.step([z[:, t], *state], keys[:, t])
         return predicted, state
 
     def one_step(self, z, keys):
@@ -129,19 +134,39 @@ class Model:
         _, state = self.teach(z[:, :-1], keys)
         return [z[:, -1], *state]
 
-    def play(self, state, keys, progress=iter):
-        """The dream from a state [z, h, c] under keys (N, T, K) -> z (N, T, Z), the last state. progress:
-        wraps the range of frames, such as tqdm."""
-        z = np.empty((*keys.shape[:2], self.features), np.float32)
+    def play(self, state, keys, seed=None, progress=iter):
+        """The dream from a state [z, h, c] under keys (N, T, K) -> z (N, T, Z), over bool (N, T), the last
+        state. seed: of the lots, another for each of the N; None: what is likeliest. progress: wraps the
+        range of frames, such as tqdm."""
+        z, over = np.empty((*keys.shape[:2], self.features), np.float32), np.zeros(keys.shape[:2], bool)
         for t in progress(range(keys.shape[1])):
-            state = self.step(state[0], keys[:, t], *state[1:])
+            lots = None if seed is None else draw_lots(seed + np.arange(len(keys)), t, self.lots)
+            state, over[:, t] = self.step(state, keys[:, t], lots)
             z[:, t] = state[0]
-        return z, state
+        return z, over, state
 
-    def rollout(self, state, keys, progress=iter):
+    def rollout(self, state, keys, seed=None, progress=iter):
         """The dream from a state [z, h, c] under keys (N, T, K) -> z (N, T, Z)"""
-        return self.play(state, keys, progress)[0]
+        return self.play(state, keys, seed, progress)[0]
 
-    def rollout_after(self, z, keys):
+    def rollout_after(self, z, keys, seed=None):
         """The dream after true z (N, W, Z), keys (N, W + T, K) from the first of them on -> z (N, T, Z)"""
-        return self.rollout(self.context(z, keys), keys[:, z.shape[1] - 1:-1])
+        return self.rollout(self.context(z, keys), keys[:, z.shape[1] - 1:-1], seed)
+
+
+def mix(x):
+    """A uint32 hash of uint32 numbers: the last step of MurmurHash3 (public domain)."""
+    x = (x ^ x >> 16) * np.uint32(0x85EBCA6B)
+    x = (x ^ x >> 13) * np.uint32(0xC2B2AE35)
+    return x ^ x >> 16
+
+
+def draw_lots(seeds, frame, count, temperature=1.0):
+    """`count` standard normal numbers for a frame of N dreams, times the temperature: seeds (N,) -> float32
+    (N, count). Each depends on seed, frame and its place alone, and is the same in docs/dream.js: the sum of
+    12 uniform numbers of 16 bits."""
+    row = mix(np.asarray(seeds).astype(np.uint32) + np.uint32(frame * 0x9E3779B9 % 2 ** 32))
+    bits = mix(row[:, None] + np.arange(1, 6 * count + 1, dtype=np.uint32))               # (N, 6 count)
+    halves = (bits & 0xFFFF).astype(np.int64) + (bits >> 16)
+    total = halves.reshape(len(row), count, 6).sum(-1) + 6                                # each + 0.5
+    return ((total / 65536 - 6) * temperature).astype(np.float32)

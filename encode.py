@@ -2,7 +2,7 @@
 stored.
 
 Reads   data/<game>/ae.pt, data/<game>/frames
-Writes  data/<game>/latents/episode_*.npz   z (T, Z), keys (T, K) uint8, restart (T,) bool; meta.json
+Writes  data/<game>/latents/episode_*.npz   z (T, Z), keys (T, K), restart, over (T,); meta.json
 
     python encode.py --game runner                  # what is recorded
     python encode.py --game runner --live 4000      # then on to 4,000 episodes, encoded as they are played
@@ -23,6 +23,8 @@ import training
 from capture import workers
 from capture.games import load_game
 
+NAMES = ("frames", "keys", "restart", "over")
+
 
 class Encode:
     """Writes the latents of an episode: in this process or, as it is picklable, in a worker that records."""
@@ -38,8 +40,8 @@ class Encode:
         with torch.no_grad():
             z = models.in_batches(self.encoder, torch.from_numpy(arrays["frames"].copy()).to(self.device))
         data.save_episode(data.episode_path(self.folder / "latents", episode),
-                          {"z": z.cpu().numpy().astype(self.dtype), "keys": arrays["keys"],
-                           "restart": arrays["restart"]})
+                          {"z": z.cpu().numpy().astype(self.dtype),
+                           **{name: arrays[name] for name in ("keys", "restart", "over")}})
 
 
 def main():
@@ -90,7 +92,7 @@ def main():
                   smoothing=0.05) as bar:
             encode = Encode(folder, args.dtype, device, model.encoder)
             wanted = set(stored).__contains__
-            for number, arrays in data.load_episodes(frames, wanted=wanted) if stored else ():
+            for number, arrays in data.load_episodes(frames, NAMES, wanted) if stored else ():
                 encode(number, arrays)
                 bar.update(recording["frames"])
             if live:

@@ -78,9 +78,10 @@ def load_all(folder):
     return autoencoder, dynamics, latents, facts, trainings
 
 
-def to_tensors(z, keys):
-    """z and keys of any dtype as float32 tensors."""
-    return torch.from_numpy(z.astype(np.float32)), torch.from_numpy(keys.astype(np.float32))
+def steps_of(z, keys, over):
+    """Episodes z (E, T, Z), keys (E, T, K), over (E, T) as float32 tensors of their T - 1 steps: what each
+    step is fed. over: whether the life has ended after it."""
+    return tuple(torch.from_numpy(x.astype(np.float32)) for x in (z[:, :-1], keys[:, :-1], over[:, 1:]))
 
 
 def find_lives(restart, episodes):
@@ -104,7 +105,8 @@ def start_states(latents, episodes, dynamics, number):
         episode, start, end = long_lives[i * len(long_lives) // (number - 1)]
         t = start + CONTEXT + (end - BEFORE_FALL - start - CONTEXT) * i // (number - 1)
         # The state after all frames before it, from the episode's first one on, as in training
-        _, (h, c) = dynamics(*to_tensors(latents.z[None, episode, :t], latents.keys[None, episode, :t]))
+        _, (h, c) = dynamics(*steps_of(*(x[None, episode, :t + 1]
+                                         for x in (latents.z, latents.keys, latents.over))))
         starts.append({"z": rounded(latents.z[episode, t]), "h": rounded(h[:, 0]), "c": rounded(c[:, 0])})
     return starts
 
@@ -131,23 +133,23 @@ def readout(frames_folder, latents, dynamics, most=150):
     metres: covered in this step; over: 1 in the frames in which a life has ended."""
     files = data.episode_files(frames_folder)
     encoded = [i for i, number in enumerate(latents.numbers) if number in files][:most]
-    episodes = dict(data.load_episodes(frames_folder, ("restart", "over", "score"),
+    episodes = dict(data.load_episodes(frames_folder, ("restart", "score"),
                                        set(latents.numbers[encoded]).__contains__)) if encoded else {}
-    if not episodes or not all("score" in episode and "over" in episode for episode in episodes.values()):
+    if not episodes or not all("score" in episode for episode in episodes.values()):
         return None
 
     # The features: h of every layer, and z, after each step under teacher forcing
     rows = [i for i in encoded if latents.numbers[i] in episodes]
-    z, keys = to_tensors(latents.z[rows], latents.keys[rows])
+    z, keys, over = latents.z[rows], latents.keys[rows], latents.over[rows]
     state, features = None, []
-    for t in range(z.shape[1] - 1):
-        _, state = dynamics(z[:, t:t + 1], keys[:, t:t + 1], state)
-        features.append(torch.cat([*state[0], z[:, t + 1]], dim=-1))                    # (E, F)
+    for t, step in enumerate(zip(*(x.split(1, dim=1) for x in steps_of(z, keys, over)))):
+        _, state = dynamics(*step, state)
+        features.append(torch.cat([*state[0], torch.from_numpy(z[:, t + 1]).float()], dim=-1))   # (E, F)
     x = torch.stack(features, 1).double().numpy()                                       # (E, T - 1, F)
 
     # What they are to tell, within lives
-    score, over, restart = (np.stack([episode[name] for episode in episodes.values()])
-                            for name in ("score", "over", "restart"))
+    score, restart = (np.stack([episode[name] for episode in episodes.values()])
+                      for name in ("score", "restart"))
     alive = ~restart[:, 1:]
     x, y = x[alive], np.stack([np.diff(score, axis=1)[alive], over[:, 1:][alive]], 1)   # (N, F), (N, 2)
     x_mean, y_mean = x.mean(0), y.mean(0)
@@ -169,7 +171,8 @@ def make_clips(folder, autoencoder, dynamics):
         if kind == "choices" or len(frames) < CONTEXT + 2:
             continue
         z = autoencoder.encoder(torch.from_numpy(frames[:CONTEXT + 1]))
-        _, (h, c) = dynamics(z[None, :-1], torch.from_numpy(keys[None, :CONTEXT].astype(np.float32)))
+        played = z[None].numpy(), keys[None, :CONTEXT + 1], arrays["over"][:1, :CONTEXT + 1]
+        _, (h, c) = dynamics(*steps_of(*played))
         shown = frames[CONTEXT:CONTEXT + CLIP]
         sheet = np.zeros((-(-len(shown) // COLUMNS) * COLUMNS, *shown.shape[1:]), np.uint8)
         sheet[:len(shown)] = shown
@@ -190,7 +193,8 @@ def describe(args, folder, autoencoder, dynamics, latents, facts, trainings):
     sample = latents.z[train[::max(1, len(train) // 1000)]].reshape(-1, dynamics.config.z)
     low, high = np.quantile(sample, [0.001, 0.999], axis=0)
     std = sample.astype(np.float64).std(0)
-    meta = {"format": 1, **{name: facts[name] for name in ("game", "keys", "tick_ms", "ticks_per_frame")},
+    meta = {"format": 2 if dynamics.config.over else 1,
+            **{name: facts[name] for name in ("game", "keys", "tick_ms", "ticks_per_frame")},
             "frame_ms": round(facts["tick_ms"] * facts["ticks_per_frame"], 3),
             **{name: facts[name] for name in ("url", "shape") if name in facts},
             "z_low": rounded(low), "z_high": rounded(high), "z_std": rounded(std),

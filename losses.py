@@ -4,6 +4,7 @@ Shapes: N frames (in a row, where neighbours are compared), B episodes, T frames
 features
 """
 import torch
+import torch.nn.functional as F
 
 PIXELS = 96 * 96
 
@@ -62,3 +63,9 @@ def rollout_loss(prediction, truth, z, scale):
     by that of persistence at this frame, or the last frames would outweigh the first."""
     error = ((prediction - truth).square() / scale).mean((0, 2))  # (T,)
     return (error / ((z - truth).square() / scale).mean((0, 2))).mean()
+
+
+def over_loss(logit, over):
+    """Cross-entropy of the ends of lives, in nats a step: logit (...), over (...) 1 or 0 -> scalar >= 0, 0
+    where all are foreseen. Knowing nothing but their rate of 2.5% gives 0.12."""
+    return F.binary_cross_entropy_with_logits(logit.float(), over)

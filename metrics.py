@@ -162,7 +162,7 @@ def measure_falls(model, kinds, z):
         true = z[kind][:, :CONTEXT]
         if "more_frames" in arrays:
             true = np.concatenate([true, model.encode(arrays["more_frames"][:, :CONTEXT])])
-        dream = model.rollout_after(true, keys)
+        dream = model.rollout_after(true, keys, seed=0)
         pair = {"real": over[:, CONTEXT:], "dreamed": detector(dream)}
         lengths[kind] = tuple(life_lengths(x) for x in pair.values())
         figures[kind] = {name: {"per_1000_frames": 1000 * count_falls(x) / x[:, 1:].size,
@@ -360,7 +360,7 @@ def measure_stability(model, z, frames, rng):
     starts = list(zip(*(model.starts * len(keys))))
     state = [np.concatenate(starts[0]), np.concatenate(starts[1], axis=1), np.concatenate(starts[2], axis=1)]
     dreams = model.rollout(state, np.concatenate(list(keys.values())),
-                           partial(tqdm, desc=f"{len(state[0])} dreams", unit="frame"))
+                           seed=0, progress=partial(tqdm, desc=f"{len(state[0])} dreams", unit="frame"))
     figures, curves = {}, {}
     every = max(1, frames // 500)  # frames between two that are painted
     for name, path in zip(tqdm(keys, desc="on the manifold?", unit="kind"), np.split(dreams, len(keys))):
@@ -383,7 +383,7 @@ def measure_speed(model, frames=300):
     keys = np.zeros((1, len(model.meta["keys"])), np.float32)
     for _ in range(frames):
         start = time.perf_counter()
-        state = model.step(state[0], keys, *state[1:])
+        state, _ = model.step(state, keys)
         model.decode(state[0])
         times.append(1000 * (time.perf_counter() - start))
     return {"p50_ms": float(np.median(times)), "p95_ms": float(np.quantile(times, 0.95))}

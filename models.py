@@ -2,7 +2,7 @@
 
 Bricks only: importing this file prints nothing and touches no file and no device. All sizes lie in a config,
 which is stored in the checkpoint. The original's networks have 2,096,915 + 4,686,864 = 6,783,779 parameters;
-ours have the same autoencoder, and dynamics whose width has moved from the head into the LSTM (4,682,480).
+ours an autoencoder of 1,468,563, and dynamics whose width has moved from the head into the LSTM (4,682,480).
 
 Shapes: N frames, B episodes, T frames of an episode, Z latent features, K keys, L LSTM layers, H hidden width
 """
@@ -12,28 +12,41 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from engine.upconv import Up
-
 
 @dataclass
 class AutoencoderConfig:
-    """What makes an Autoencoder. `dropout` acts in narrow linear layers, `noise` multiplies z in training,
-    `pose_angles` is how many body angles the pose head reads from z in training (0: no pose head)."""
+    """What makes an Autoencoder. Its decoder: two linear layers, of which the second fills a map of `side` x
+    `side`, then four transposed convolutions of stride 2, from so many `channels` with these `kernels`.
+
+    `dropout` acts in narrow linear layers, `noise` multiplies z in training, `pose_angles` is how many body
+    angles the pose head reads from z in training (0: no pose head)."""
     z: int = 16
+    decoder_hidden: int = 256
+    side: int = 6
+    channels: tuple = (128, 64, 32, 16)
+    kernels: tuple = (4, 4, 4, 4)
+    padding: int = 1
+    activation: str = "hardswish"
     dropout: float = 0.0
     noise: float = 0.05
     pose_angles: int = 0
 
 
+ORIGINAL_DECODER = {"decoder_hidden": 64, "side": 1, "channels": (576, 64, 32, 16), "kernels": (7, 7, 9, 8),
+                    "padding": 0, "activation": "mish"}
+
+
 @dataclass
 class DynamicsConfig:
-    """What makes a Dynamics. `widths` are those of the linear layers between the LSTM and the next z."""
+    """What makes a Dynamics. `widths` are those of the linear layers between the LSTM and the next z. `over`:
+    whether it tells, and is told, when a life ends."""
     z: int = 16
     keys: int = 4
     hidden: int = 384
     layers: int = 3
     dropout: float = 0.0
     widths: tuple = (1024, 1248)
+    over: bool = True
 
 
 class Mish(nn.Module):
@@ -52,9 +65,12 @@ def to_float(frames):
     return frames.permute(0, 3, 1, 2).float() / 255
 
 
+ACTIVATIONS = {"mish": Mish, "hardswish": nn.Hardswish}
+
+
 def init_weights(module):
-    """Weights that keep the variance of a signal through layers with Mish (He et al. 2015), biases 0. With
-    PyTorch's smaller ones the decoder paints the mean frame for its first thousand steps."""
+    """Weights that keep the variance of a signal through layers with these activations (He et al. 2015), and
+    biases 0. With PyTorch's smaller ones the decoder paints the mean frame for its first thousand steps."""
     for layer in module.modules():
         if isinstance(layer, (nn.Conv2d, nn.Linear, nn.ConvTranspose2d)):
             fan_in = layer.weight[0].numel()
@@ -72,9 +88,10 @@ class Encoder(nn.Module):
 
     def __init__(self, config):
         super().__init__()
-        self.convs = nn.Sequential(nn.Conv2d(3, 8, 5, 2), Mish(), nn.Conv2d(8, 16, 5, 2), Mish(),
-                                   nn.Conv2d(16, 32, 5, 2), Mish(), nn.Conv2d(32, 64, 5, 2), Mish())
-        self.head = nn.Sequential(nn.LayerNorm(576), nn.Linear(576, 64), nn.Dropout(config.dropout), Mish(),
+        act = ACTIVATIONS[config.activation]
+        self.convs = nn.Sequential(nn.Conv2d(3, 8, 5, 2), act(), nn.Conv2d(8, 16, 5, 2), act(),
+                                   nn.Conv2d(16, 32, 5, 2), act(), nn.Conv2d(32, 64, 5, 2), act())
+        self.head = nn.Sequential(nn.LayerNorm(576), nn.Linear(576, 64), nn.Dropout(config.dropout), act(),
                                   nn.Linear(64, config.z))
 
     def forward(self, frames):
@@ -83,21 +100,22 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """z float32 (N, Z) -> frames float32 (N, 3, 96, 96) in 0..1. 1,989,875 parameters."""
+    """z float32 (N, Z) -> frames float32 (N, 3, 96, 96) in 0..1."""
 
     def __init__(self, config):
         super().__init__()
-        self.head = nn.Sequential(nn.Linear(config.z, 64), nn.Dropout(config.dropout), Mish(),
-                                  nn.Linear(64, 576), nn.Dropout(config.dropout), Mish())
-        self.first = nn.ConvTranspose2d(576, 64, 7, 2)
-        self.rest = nn.Sequential(Mish(), Up(64, 32, 7), Mish(), Up(32, 16, 9),
-                                  Mish(), Up(16, 3, 8), nn.Sigmoid())
+        c, act = config, ACTIVATIONS[config.activation]
+        self.head = nn.Sequential(nn.Linear(c.z, c.decoder_hidden), nn.Dropout(c.dropout), act(),
+                                  nn.Linear(c.decoder_hidden, c.channels[0] * c.side ** 2),
+                                  nn.Dropout(c.dropout), act(),
+                                  nn.Unflatten(1, (c.channels[0], c.side, c.side)))
+        layers = []
+        for channels, after, kernel in zip(c.channels, (*c.channels[1:], 3), c.kernels):
+            layers += [nn.ConvTranspose2d(channels, after, kernel, 2, c.padding), act()]
+        self.convs = nn.Sequential(*layers[:-1], nn.Sigmoid())
 
     def forward(self, z):
-        x = self.head(z)                                                    # (N, 576)
-        # A transposed convolution of a 1x1 map is a matrix product, and several times faster as one.
-        x = (x @ self.first.weight.flatten(1)).unflatten(1, (-1, 7, 7)) + self.first.bias[:, None, None]
-        return self.rest(x)                                                 # (N, 3, 96, 96)
+        return self.convs(self.head(z))
 
     def paint(self, z):
         """z (N, Z) -> rgba uint8 (N, 96, 96, 4) with alpha 255: what a canvas takes as it is."""
@@ -135,7 +153,7 @@ class Autoencoder(nn.Module):
 
 
 class Dynamics(nn.Module):
-    """z and keys -> the next z.
+    """z, keys, and whether the life ends in this step -> the next z. How likely that end is, it tells itself.
 
     `dz_mean` and `dz_std` (Z) are buffers, measured on the training set: a player only feeds and shows.
     """
@@ -143,33 +161,58 @@ class Dynamics(nn.Module):
     def __init__(self, config=None):
         super().__init__()
         self.config = c = config or DynamicsConfig()
-        self.lstm = nn.LSTM(c.z + c.keys, c.hidden, c.layers, dropout=c.dropout, batch_first=True)
+        self.lstm = nn.LSTM(c.z + c.keys + c.over, c.hidden, c.layers, dropout=c.dropout, batch_first=True)
         layers, width = [Mish()], c.hidden
         for next_width in c.widths:
             layers += [nn.Linear(width, next_width), Mish(), nn.Dropout(c.dropout)]
             width = next_width
         self.head = nn.Sequential(*layers, nn.Linear(width, c.z))
+        if c.over:
+            self.over_head = nn.Sequential(nn.Linear(c.z + c.keys + c.hidden, 128), Mish(), nn.Linear(128, 1))
         self.register_buffer("dz_mean", torch.zeros(c.z))
         self.register_buffer("dz_std", torch.ones(c.z))
 
-    def forward(self, z, keys, state=None):
-        """z (B, T, Z), keys float (B, T, K), state (h, c) each (L, B, H) or None: zeros
-        -> z_next (B, T, Z), state."""
-        x, state = self.lstm(torch.cat([z, keys], dim=-1), state)  # (B, T, H)
-        return self.next_z(z, x), state
+    def inputs(self, z, keys, over):
+        """What the LSTM is fed: z (..., Z), keys (..., K), over (...) -> (..., Z + K, and 1 with over)"""
+        return torch.cat([z, keys, over[..., None]] if self.config.over else [z, keys], dim=-1)
+
+    def over_logit(self, z, keys, h):
+        """How likely the life ends in the step from z (..., Z) under keys (..., K), given h (..., H), the
+        LSTM's output in the step before (zeros at first) -> logit (...), -20 where it was not learned"""
+        if not self.config.over:
+            return torch.full_like(z[..., 0], -20.0)
+        return self.over_head(torch.cat([z, keys, h], dim=-1))[..., 0]
 
     def next_z(self, z, x):
         """z (..., Z) and the LSTM's output x (..., H) -> z_next (..., Z)."""
         return z + self.dz_mean + self.dz_std * self.head(x)
 
-    def rollout(self, z, keys, state=None):
-        """The model run on its own output: z (B, Z), keys (B, T, K) -> z_next (B, T, Z), state."""
-        predicted = []
+    def step(self, z, keys, over=None, state=None):
+        """One step of B dreams: z (B, Z), keys (B, K), over (B) 1 where the life ends, or None: where that is
+        likelier than not -> z_next (B, Z), logit of over (B), state (h, c) each (L, B, H)"""
+        if state is None:
+            h = z.new_zeros(self.config.layers, len(z), self.config.hidden)
+            state = h, h
+        logit = self.over_logit(z, keys, state[0][-1])
+        over = (logit > 0).to(z) if over is None else over
+        x, state = self.lstm(self.inputs(z, keys, over)[:, None], state)
+        return self.next_z(z, x[:, 0]), logit, state
+
+    def forward(self, z, keys, over, state=None):
+        """Teacher forcing: z (B, T, Z), keys float (B, T, K), over float (B, T), state (h, c) each (L, B, H)
+        or None: zeros -> z_next (B, T, Z), state."""
+        x, state = self.lstm(self.inputs(z, keys, over), state)  # (B, T, H)
+        return self.next_z(z, x), state
+
+    def rollout(self, z, keys, over=None, state=None):
+        """The model run on its own output: z (B, Z), keys (B, T, K), over (B, T) or None, as in step()
+        -> z_next (B, T, Z), logits of over (B, T), state."""
+        predicted, logits = [], []
         for t in range(keys.shape[1]):
-            z_next, state = self(z[:, None], keys[:, t:t + 1], state)
-            z = z_next[:, 0]
+            z, logit, state = self.step(z, keys[:, t], None if over is None else over[:, t], state)
             predicted.append(z)
-        return torch.stack(predicted, dim=1), state
+            logits.append(logit)
+        return torch.stack(predicted, dim=1), torch.stack(logits, dim=1), state
 
 
 def in_batches(function, rows, size=128):

@@ -14,6 +14,7 @@ P body parts
 """
 import time
 from copy import deepcopy
+from dataclasses import asdict
 
 import numpy as np
 import torch
@@ -141,15 +142,18 @@ def load_training_data(args, folder, device):
 
 def make_model(args, pose_angles, device):
     """-> the Autoencoder, the one that --init-from names (or None), its history."""
-    model = models.Autoencoder(models.AutoencoderConfig(dropout=args.dropout, noise=args.noise,
-                                                        pose_angles=pose_angles)).to(device)
-    if not args.init_from:
-        return model, None, []
-    init, checkpoint = training.load(args.init_from, models.Autoencoder, device)
-    model.encoder.load_state_dict(init.encoder.state_dict())
-    model.decoder.load_state_dict(init.decoder.state_dict())
-    model.encoder.requires_grad_(not args.decoder_alone)
-    return model, init, checkpoint["history"]
+    init, history = None, []
+    sizes = models.ORIGINAL_DECODER if args.original else {}
+    if args.init_from:
+        init, checkpoint = training.load(args.init_from, models.Autoencoder, device)
+        sizes, history = asdict(init.config), checkpoint["history"]
+    model = models.Autoencoder(models.AutoencoderConfig(**sizes | {
+        "dropout": args.dropout, "noise": args.noise, "pose_angles": pose_angles}))
+    if init:
+        model.encoder.load_state_dict(init.encoder.state_dict())
+        model.decoder.load_state_dict(init.decoder.state_dict())
+        model.encoder.requires_grad_(not args.decoder_alone)
+    return model.to(device, memory_format=torch.channels_last), init, history
 
 
 def main():

@@ -1,4 +1,4 @@
-"""Train the dynamics: from z and the held keys to the next z.
+"""Train the dynamics: from z and the held keys to the next z, and to whether the life ends.
 
 Reads   data/<game>/latents, data/<game>/ae.pt (to paint what is dreamed)
 Writes  data/<game>/lstm.pt (the best epoch so far), lstm_resume.pt, lstm_log.jsonl, lstm_curves.png,
@@ -29,7 +29,7 @@ from engine.muon import make_optimizer
 HORIZONS = (1, 5, 10, 25)  # frames of a rollout that its error is summed over; the last one picks the epoch
 # The seed's recipe. Its warm restart comes after 20 epochs.
 ORIGINAL = {"epochs": 20, "rollout_epochs": 0, "batch": 32, "lr": 1e-3, "muon": 0, "weight_decay": 1e-5,
-            "hidden": 128, "widths": (1024, 2048, 1024), "dropout": 0.1, "noise": 0.10}
+            "hidden": 128, "widths": (1024, 2048, 1024), "dropout": 0.1, "noise": 0.10, "over_weight": 0}
 RESTART_EPOCHS = 20        # of --original: a cosine cycle of its learning rate
 
 
@@ -52,6 +52,8 @@ def parse():
     group.add_argument("--rollout", type=int, default=16, help="frames of a rollout")
     group.add_argument("--teacher-weight", type=float, default=4,
                        help="of the one-step loss beside that of rollouts")
+    group.add_argument("--over-weight", type=float, default=1,
+                       help="of the loss of when a life ends; 0: the model does not tell it")
     group.add_argument("--noise", type=float, default=0.10,
                        help="on the input z, as a share of the std of its steps")
     args = training.use_original(parser, ORIGINAL)
@@ -61,31 +63,39 @@ def parse():
 
 
 @torch.no_grad()
-def rollout_from(model, z, keys, start, steps):
+def rollout_from(model, z, keys, over, start, steps):
     """Roll out frames start ... start + steps - 1 after the CONTEXT true ones before -> (B, steps, Z)."""
     first = start - CONTEXT
-    predicted, state = model(z[:, first:start], keys[:, first:start])
-    rest, _ = model.rollout(predicted[:, -1], keys[:, start:start + steps - 1], state)
-    return torch.cat([predicted[:, -1:], rest], dim=1)
+    _, state = model(z[:, first:start - 1], keys[:, first:start - 1], over[:, first:start - 1])
+    return model.rollout(z[:, start - 1], keys[:, start - 1:start + steps - 1], state=state)[0]
 
 
 @torch.no_grad()
-def measure(model, z, keys, restart):
-    """Held-out figures of z (B, T, Z), keys float (B, T, K), restart bool (B, T), in evaluation mode -> dict.
+def measure(model, z, keys, over, restart):
+    """Held-out figures of z (B, T, Z), keys float (B, T, K), over float (B, T) whether the life ends in the
+    step from t to t + 1, restart bool (B, T), in evaluation mode -> dict.
 
-    skill: 1 - MSE / MSE of persistence, one step ahead; skill_alive leaves out the steps into a new life.
+    skill: 1 - MSE / MSE of persistence, one step ahead, told when lives end; skill_alive leaves out the steps
+    into a new life. over: cross-entropy of their ends over that of their rate alone; 1 is as good as it.
     rollout_N: error of rollouts summed over N frames, over that of persistence; below 1 is better than it.
     spread: std of z in the second half of episode-long rollouts, over the real one: 1 is as lively."""
     # One step ahead
-    predicted, _ = model(z[:, :-1], keys[:, :-1])
+    x, _ = model.lstm(model.inputs(z, keys, over)[:, :-1])
+    predicted = model.next_z(z[:, :-1], x)
     error, persistence = (predicted - z[:, 1:]).square(), (z[:, :-1] - z[:, 1:]).square()
     alive = ~restart[:, 1:]
     figures = {"skill": 1 - float(error.mean() / persistence.mean()),
                "skill_alive": 1 - float(error[alive].mean() / persistence[alive].mean())}
+    if model.config.over:
+        logit = model.over_logit(z[:, 1:-1], keys[:, 1:-1], x[:, :-1])
+        ends = over[:, 1:-1]
+        rate = ends.mean().clamp(1e-4, 1 - 1e-4)
+        baseline = losses.over_loss(torch.full_like(logit, rate.logit()), ends)
+        figures["over"] = float(losses.over_loss(logit, ends) / baseline)
     # Rollouts from every 32nd frame
     longest = max(HORIZONS)
     starts = range(CONTEXT, z.shape[1] - longest, 32)
-    rollouts = torch.cat([rollout_from(model, z, keys, t, longest) for t in starts])
+    rollouts = torch.cat([rollout_from(model, z, keys, over, t, longest) for t in starts])
     truth = torch.cat([z[:, t:t + longest] for t in starts])
     last = torch.cat([z[:, t - 1:t] for t in starts])
     for n in HORIZONS:
@@ -93,15 +103,15 @@ def measure(model, z, keys, restart):
         figures[f"rollout_{n}"] = float(error.mean() / persistence.mean())
     # Rollouts of whole episodes
     half = z.shape[1] // 2
-    whole = rollout_from(model, z, keys, CONTEXT, z.shape[1] - CONTEXT)[:, half - CONTEXT:]
+    whole = rollout_from(model, z, keys, over, CONTEXT, z.shape[1] - CONTEXT)[:, half - CONTEXT:]
     figures["spread"] = float((whole.flatten(0, 1).std(0) / z[:, half:].flatten(0, 1).std(0)).mean())
     return figures
 
 
 @torch.no_grad()
-def draw_rollouts(path, model, decoder, z, keys, frames=12, every=2):
+def draw_rollouts(path, model, decoder, z, keys, over, frames=12, every=2):
     """A filmstrip of two episodes: painted true z over the rollout under the same keys, `every` frames."""
-    rollouts = rollout_from(model, z[:2], keys[:2], CONTEXT, frames * every)[:, ::every]
+    rollouts = rollout_from(model, z[:2], keys[:2], over[:2], CONTEXT, frames * every)[:, ::every]
     truth = z[:2, CONTEXT:CONTEXT + frames * every:every]
     rows = []
     for true_z, rollout in zip(truth, rollouts):
@@ -109,27 +119,31 @@ def draw_rollouts(path, model, decoder, z, keys, frames=12, every=2):
     plots.draw_strip(path, [row[..., :3].cpu().numpy() for row in rows], scale=2)
 
 
-def train_step(model, z, keys, scale, noise, rollout=0, teacher_weight=1.0):
-    """One batch of episodes: z (B, T, Z), keys (B, T, K) -> loss (scalar, 1 is as good as persistence).
+def train_step(model, z, keys, over, scale, args, rollout=0):
+    """One batch of episodes: z (B, T, Z), keys (B, T, K), over (B, T) whether the life ends in the step from
+    t to t + 1 -> loss (scalar). Without over_weight, 1 is as good as persistence under teacher forcing.
 
-    scale (Z): what the squared errors are divided by. noise: on the input z, as a share of dz_std.
-    rollout: frames of the rollouts that branch off every so many frames, from the state that the true
-    frames left; 0: teacher forcing alone. teacher_weight: of the one-step loss beside them."""
-    z_in = z[:, :-1] + noise * model.dz_std * torch.randn_like(z[:, :-1])
-    keys, truth = keys[:, :-1], z[:, 1:]
+    scale (Z): what the squared errors are divided by. args: the weights of the losses, and `noise` on the
+    input z, as a share of dz_std. rollout: frames of the rollouts that branch off every so many frames, from
+    the state that the true frames left; 0: teacher forcing alone."""
+    z_in = z[:, :-1] + args.noise * model.dz_std * torch.randn_like(z[:, :-1])
+    keys, over, truth = keys[:, :-1], over[:, :-1], z[:, 1:]
 
     # Teacher forcing through the whole episode; the state is kept where a rollout will begin
     outputs, states, state = [], [], None
-    for part in torch.cat([z_in, keys], dim=-1).split(rollout or z.shape[1], dim=1):
+    for part in model.inputs(z_in, keys, over).split(rollout or z.shape[1], dim=1):
         output, state = model.lstm(part, state)
         outputs.append(output)
         states.append(state)
-    x = torch.cat(outputs, dim=1)                                                       # (B, T - 1, H)
-    if not rollout:
-        return losses.one_step_loss(model.next_z(z_in, x), truth, z[:, :-1], scale)
-    loss = 0
+    x, loss = torch.cat(outputs, dim=1), 0                                              # (B, T - 1, H)
+    if args.over_weight:
+        logit = model.over_logit(z_in[:, 1:], keys[:, 1:], x[:, :-1])
+        loss = loss + args.over_weight * losses.over_loss(logit, over[:, 1:])
+    teacher_weight = args.teacher_weight if rollout else 1
     if teacher_weight:
-        loss = teacher_weight * losses.one_step_loss(model.next_z(z_in, x), truth, z[:, :-1], scale)
+        loss = loss + teacher_weight * losses.one_step_loss(model.next_z(z_in, x), truth, z[:, :-1], scale)
+    if not rollout:
+        return loss
 
     # All rollouts of the batch side by side, the first frame of each predicted from a true one
     starts = range(rollout, z_in.shape[1] - rollout + 2, rollout)
@@ -137,7 +151,10 @@ def train_step(model, z, keys, scale, noise, rollout=0, teacher_weight=1.0):
     c = torch.cat([c for _, c in states[:len(starts)]], dim=1)
     last = torch.tensor(starts, device=z.device) - 1
     first = model.next_z(z_in[:, last], x[:, last]).transpose(0, 1).flatten(0, 1)       # (starts * B, Z)
-    rest, _ = model.rollout(first, torch.cat([keys[:, t:t + rollout - 1] for t in starts]), (h, c))
+    keys, over = (torch.cat([a[:, t:t + rollout - 1] for t in starts]) for a in (keys, over))
+    rest, logit, _ = model.rollout(first, keys, over, (h, c))
+    if args.over_weight:
+        loss = loss + args.over_weight * losses.over_loss(logit, over)
     return loss + losses.rollout_loss(torch.cat([first[:, None], rest], dim=1),
                                       torch.cat([truth[:, t - 1:t - 1 + rollout] for t in starts]),
                                       torch.cat([z[:, t - 1:t] for t in starts]), scale)
@@ -156,19 +173,21 @@ def check_sizes(args, latents):
 
 
 def to_tensors(latents, episodes, device):
-    """These episodes -> z float (B, T, Z), keys float (B, T, K), restart bool (B, T) on the device."""
-    z, keys, restart = (torch.from_numpy(array[episodes]).to(device)
-                        for array in (latents.z, latents.keys, latents.restart))
-    return z.float(), keys.float(), restart
+    """These episodes, without their last frame -> z float (B, T, Z), keys float (B, T, K), over float (B, T)
+    whether the life ends in the step from t to t + 1, restart bool (B, T) on the device."""
+    z, keys, over, restart = (torch.from_numpy(array[episodes]).to(device)
+                              for array in (latents.z, latents.keys, latents.over, latents.restart))
+    return z[:, :-1].float(), keys[:, :-1].float(), over[:, 1:].float(), restart[:, :-1]
 
 
 def make_model(args, latents, train, device):
     """-> the Dynamics, with the training set's statistics or the weights of --init-from, and its history."""
     model = models.Dynamics(models.DynamicsConfig(latents.z.shape[2], latents.keys.shape[2], args.hidden,
-                                                  dropout=args.dropout, widths=tuple(args.widths))).to(device)
+                                                  dropout=args.dropout, widths=tuple(args.widths),
+                                                  over=args.over_weight > 0)).to(device)
     if args.init_from:
         init, checkpoint = training.load(args.init_from, models.Dynamics, device)
-        for name in ("z", "keys", "hidden", "widths"):
+        for name in ("z", "keys", "hidden", "widths", "over"):
             old, new = getattr(init.config, name), getattr(model.config, name)
             if tuple(np.atleast_1d(old)) != tuple(np.atleast_1d(new)):
                 raise SystemExit(f"{args.init_from} has {name} {old}, this training {new}: "
@@ -193,7 +212,7 @@ def main():
     autoencoder, _ = training.load(folder / "ae.pt", models.Autoencoder, device)
 
     held_out_episodes = to_tensors(latents, held_out[:100], device)
-    all_z, all_keys, _ = to_tensors(latents, train, device)
+    all_z, all_keys, all_over, _ = to_tensors(latents, train, device)
 
     # The model, and where its training stopped the last time
     model, history = make_model(args, latents, train, device)
@@ -218,8 +237,8 @@ def main():
         for step in range(steps):
             numbers = order[step * args.batch:(step + 1) * args.batch]
             with autocast():
-                loss = train_step(model, all_z[numbers], all_keys[numbers], scale, args.noise, rollout,
-                                  args.teacher_weight)
+                loss = train_step(model, all_z[numbers], all_keys[numbers], all_over[numbers], scale, args,
+                                  rollout)
             optimizer.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # gradients through a rollout can explode
@@ -235,13 +254,14 @@ def main():
         train_loss, score = float(total) / steps, figures[f"rollout_{max(HORIZONS)}"]
         errors = ", ".join(f"{n} frames {figures[f'rollout_{n}']:5.3f}" for n in HORIZONS)
         print(f"epoch {epoch + 1:4d} | train {train_loss:6.4f} | one-step skill {figures['skill']:6.3f} | "
+              f"ends of lives {figures.get('over', 1):5.3f} | "
               f"rollout over persistence {errors} | spread {figures['spread']:4.2f} | "
               f"{clock.words(epoch + 1, 'frames', count)}", flush=True)
         with data.disk_errors(folder):
             plots.log(folder / "lstm_log.jsonl", {"epoch": epoch + 1, "train": train_loss, **figures})
             plots.draw_curves(folder / "lstm_log.jsonl", folder / "lstm_curves.png",
                               ["train", *(f"rollout_{n}" for n in HORIZONS)])
-            draw_rollouts(folder / "lstm_dream.png", model, autoencoder.decoder, *held_out_episodes[:2])
+            draw_rollouts(folder / "lstm_dream.png", model, autoencoder.decoder, *held_out_episodes[:3])
             # Keep the best epoch, and what the next one needs
             if score < best:
                 best = score

@@ -33,6 +33,26 @@ function rowOf(tensor, n) {
   return tensor.data.subarray(n * width, (n + 1) * width);
 }
 
+// A hash of 32 bits: the last step of MurmurHash3 (public domain).
+function mix(x) {
+  x = Math.imul(x ^ x >>> 16, 0x85ebca6b);
+  x = Math.imul(x ^ x >>> 13, 0xc2b2ae35);
+  return (x ^ x >>> 16) >>> 0;
+}
+
+// `count` standard normal numbers for a frame, times the temperature: the same as draw_lots() in dream.py.
+function drawLots(seed, frame, count, temperature) {
+  const row = mix(seed + Math.imul(frame, 0x9e3779b9) | 0);
+  return Float32Array.from({ length: count }, (_, n) => {
+    let sum = 6; // each of the 12 is half a step larger
+    for (let k = 1; k <= 6; k++) {
+      const bits = mix(row + 6 * n + k | 0);
+      sum += (bits & 0xffff) + (bits >>> 16);
+    }
+    return (sum / 65536 - 6) * temperature;
+  });
+}
+
 // Held keys of a frame as a number, bit 0 the first key, and back: rows of 1 and 0.
 const bitsOf = keys => keys.reduce((bits, on, key) => bits | on << key, 0);
 const keysOf = (bits, count) => Array.from({ length: count }, (_, key) => bits >> key & 1);
@@ -42,6 +62,8 @@ class Dream {
   constructor(meta, { encoder, dynamics, decoder }) {
     Object.assign(this, { meta, encoder, dynamics, decoder });
     [this.layers, , this.hidden] = dynamics.inputMetadata.find(input => input.name === 'h').shape;
+    this.lots = dynamics.inputMetadata.find(input => input.name === 'noise')?.shape[1] ?? 0; // for each frame
+    this.temperature = 1; // of the lots; 0: what is likeliest happens
     this.restart();
   }
 
@@ -52,23 +74,26 @@ class Dream {
     return { z: floats([count, z.length], repeat([z])), h: hidden(h), c: hidden(c) };
   }
 
-  // The state of N dreams after one more frame. keys: N x K of 1 and 0, dream after dream.
-  async advance({ z, h, c }, keys) {
-    const [count] = z.dims, tensor = floats([count, keys.length / count], keys);
-    const next = await this.dynamics.run({ z, h, c, keys: tensor });
-    return { z: next.z_next, h: next.h_next, c: next.c_next };
+  // The state of N dreams after one more frame. keys: N x K of 1 and 0, dream after dream. lots: N x M of drawLots(),
+  // or what is likeliest happens.
+  async advance({ z, h, c }, keys, lots) {
+    const [count] = z.dims, feed = { z, h, c, keys: floats([count, keys.length / count], keys) };
+    if (this.lots) feed.noise = floats([count, this.lots], lots);
+    const next = await this.dynamics.run(feed);
+    return { z: next.z_next, h: next.h_next, c: next.c_next, over: next.over };
   }
 
   // What the state tells of the step just made -> for each dream {metres run, over: has its life ended?}.
   // meta.readout: {metres, over}, each [bias, weights of h (L H), weights of z (Z)].
-  read({ z, h }) {
+  read({ z, h, over: isOver }) {
     const [count] = z.dims, { metres, over } = this.meta.readout;
     const dot = (weights, features) => features.reduce((sum, x, i) => sum + weights[i + 1] * x, weights[0]);
     return Array.from({ length: count }, (_, n) => {
       const features = [];
       for (let layer = 0; layer < this.layers; layer++) features.push(...rowOf(h, layer * count + n));
       features.push(...rowOf(z, n));
-      return { metres: dot(metres, features), over: dot(over, features) > 0.5 };
+      const hasEnded = isOver ? isOver.data[n] : dot(over, features);
+      return { metres: dot(metres, features), over: hasEnded > 0.5 };
     });
   }
 
@@ -81,6 +106,7 @@ class Dream {
   // To a state {z, h, c}.
   place(start) {
     this.state = this.stateOf(start);
+    this.seed = crypto.getRandomValues(new Uint32Array(1))[0]; // of the lots
     this.log = [];        // keys since then: a number a frame, bit 0 is the first key
     this.frame = 0;       // frames dreamed since then
     this.sum = FIRST_SUM; // of every z since then
@@ -97,9 +123,15 @@ class Dream {
     this.start = null;
   }
 
+  // Has the life ended in this frame? Known where the model draws lots.
+  get isOver() {
+    return this.state.over?.data[0] > 0.5;
+  }
+
   // One frame on. keys: 1 or 0 for each of meta.keys.
   async step(keys) {
-    this.state = await this.advance(this.state, keys);
+    const lots = this.lots ? drawLots(this.seed, this.frame, this.lots, this.temperature) : null;
+    this.state = await this.advance(this.state, keys, lots);
     this.log.push(bitsOf(keys));
     this.frame += 1;
     this.sum = addToSum(this.sum, this.z);
@@ -121,12 +153,12 @@ class Dream {
 
   // What goTo() needs to return to this frame. The log is not a copy: later frames are added to it.
   get here() {
-    const { state, frame, sum, start, log } = this;
-    return { state, frame, sum, start, log };
+    const { state, frame, sum, start, seed, log } = this;
+    return { state, frame, sum, start, seed, log };
   }
 
-  goTo({ state, frame, sum, start, log }) {
-    Object.assign(this, { state, frame, sum, start, log: log.slice(0, frame) });
+  goTo({ state, frame, sum, start, seed, log }) {
+    Object.assign(this, { state, frame, sum, start, seed, log: log.slice(0, frame) });
   }
 }
 

@@ -35,9 +35,10 @@ function textToLog(text, keys) {
 }
 
 function linkTo(dream, model) {
-  const { start, log, sum, meta } = dream, keys = logToText(log, meta.keys.length);
+  const { start, log, sum, meta, seed } = dream, keys = logToText(log, meta.keys.length);
   const query = new URLSearchParams({ model });
   const hash = new URLSearchParams({ start, keys, sum: sumToText(sum), dream: modelMark(meta) });
+  if (dream.lots) hash.set('seed', seed);
   return `${location.href.split(/[?#]/)[0]}?${query}#${hash}`;
 }
 
@@ -47,7 +48,8 @@ function readLink(meta) {
   if (keys === null) return null;
   const start = Number(hash.get('start'));
   if (!(start in meta.starts)) throw new Error('this link is damaged');
-  return { start, log: textToLog(keys, meta.keys.length), sum: hash.get('sum'), mark: hash.get('dream') };
+  return { start, log: textToLog(keys, meta.keys.length), sum: hash.get('sum'), mark: hash.get('dream'),
+    seed: Number(hash.get('seed')) };
 }
 
 // Moments of the dream as an animated GIF in the shape of the game -> Blob. onProgress(share)
@@ -81,8 +83,9 @@ function saveAs(blob, name) {
 
 // ---- what the buttons do
 
-function playLink({ start, log, sum, mark }) {
+function playLink({ start, log, sum, mark, seed }) {
   loop.begin(start);
+  dream.seed = seed;
   loop.setPlayer('you', logPlayer(log, dream.meta.keys.length, () => {
     const own = sumToText(dream.sum), same = 'the same frames, bit for bit';
     const result = sum === own ? same : `the link says ${sum}, so this is another dream`;

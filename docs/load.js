@@ -97,8 +97,8 @@ async function openModel(name) {
   if (typeof ort !== 'object' || !engine) throw new Error(noEngine);
   if (!model?.meta?.format) throw new Error(`model/${name}/model.js is damaged: export it again.`);
   const { format } = model.meta;
-  if (format !== 1) {
-    throw new Error(`model/${name} has format ${format}, this page plays format 1: get both from one version.`);
+  if (format !== 1 && format !== 2) {
+    throw new Error(`model/${name} has format ${format}, this page plays formats 1 and 2: get both from one version.`);
   }
   const packed = model.encoder.length + model.dynamics.length + model.decoder.length + engine.wasm.length;
   say(`Unpacking ${megabytes(packed)} MB…`);

@@ -5,7 +5,7 @@
 // Everything that runs a graph happens here, one thing at a time: other work waits in a queue until a frame is done.
 
 const KEPT_S = 30;         // seconds of the past that are kept
-const JUMP = 8;            // a step of so many dz_std is a cut (a new life): nothing lies between its two frames
+const JUMP = 8;            // a step of so many dz_std is a cut, as is the end of a life: nothing lies between its frames
 const CATCH_UP = 4;        // frames that one painting may be late; beyond that the game's time is slowed
 const SLOW_PAINT_MS = 10;  // a slower decoder paints dreamed frames only, none between them
 const PAINTING_MS = 1000 / 60;  // until what is painted now is seen
@@ -89,7 +89,7 @@ class Loop {
   }
 
   async nextFrame() {
-    const { dream } = this, { z } = dream, keys = this.nextKeys(), started = performance.now();
+    const { dream } = this, { z, isOver } = dream, keys = this.nextKeys(), started = performance.now();
     await dream.step(keys);
     this.times.push(performance.now() - started + this.paintMs);
     if (this.times.length > 200) this.times.shift();
@@ -97,7 +97,7 @@ class Loop {
     const fixed = this.view.fixed();
     if (fixed.length) this.setNumbers(fixed);
     const steps = dream.z.map((x, n) => Math.abs(x - z[n]) / dream.meta.dz_std[n]);
-    this.before = Math.max(...steps) > JUMP ? null : z;
+    this.before = isOver || dream.isOver || Math.max(...steps) > JUMP ? null : z;
 
     if (!this.isPersonPlaying) this.keyboard.show(keys);
     if (this.truth) await this.nextTruth(keys);

@@ -32,17 +32,26 @@ class Graph(torch.nn.Module):
         return self.function(self.network, *inputs)
 
 
-def step(dynamics, z, keys, h, c):
-    """One frame of the dream: z (N, Z), keys (N, K), h and c (L, N, H) -> z_next, h_next, c_next."""
-    z_next, (h, c) = dynamics(z[:, None], keys[:, None], (h, c))
-    return z_next[:, 0], h, c
+def step(dynamics, z, keys, h, c, noise=None):
+    """One frame of the dream: z (N, Z), keys (N, K), h and c (L, N, H), and where it tells when a life ends
+    noise (N, 1), standard normal -> z_next, h_next, c_next, over (N)"""
+    if noise is None:
+        z_next, _, (h, c) = dynamics.step(z, keys, None, (h, c))
+        return z_next, h, c
+    share = 0.5 + 0.5 * torch.erf(noise[:, 0] / 2 ** 0.5)  # of all lots that are smaller
+    over = (share < dynamics.over_logit(z, keys, h[-1]).sigmoid()).float()
+    z_next, _, (h, c) = dynamics.step(z, keys, over, (h, c))
+    return z_next, h, c, over
 
 
 def make_graphs(autoencoder, dynamics):
     """-> {name: Graph} of the three graphs of a model folder."""
+    inputs, outputs = ["z", "keys", "h", "c"], ["z_next", "h_next", "c_next"]
+    if dynamics.config.over:
+        inputs, outputs = [*inputs, "noise"], [*outputs, "over"]
     return {"encoder": Graph(autoencoder.encoder, models.Encoder.forward, ["frames"], ["z"]),
             "decoder": Graph(autoencoder.decoder, models.Decoder.paint, ["z"], ["rgba"]),
-            "dynamics": Graph(dynamics, step, ["z", "keys", "h", "c"], ["z_next", "h_next", "c_next"])}
+            "dynamics": Graph(dynamics, step, inputs, outputs)}
 
 
 def example(dynamics, z, n):
@@ -52,7 +61,8 @@ def example(dynamics, z, n):
     h, cell = torch.from_numpy(rng.normal(0, 0.3, (2, c.layers, n, c.hidden)).astype(np.float32))
     return {"frames": torch.from_numpy(rng.integers(0, 256, (n, data.SIZE, data.SIZE, 3), np.uint8)),
             "z": torch.from_numpy(np.resize(z, (n, c.z)).astype(np.float32)),
-            "keys": torch.eye(c.keys)[torch.arange(n) % c.keys], "h": h, "c": cell}
+            "keys": torch.eye(c.keys)[torch.arange(n) % c.keys], "h": h, "c": cell,
+            "noise": torch.from_numpy(rng.normal(size=(n, 1)).astype(np.float32))}
 
 
 @torch.no_grad()

@@ -86,7 +86,8 @@ def make_toy_data(folder):
     for episode in range(21):
         data.save_episode(data.episode_path(folder / "latents", episode), {
             "z": rng.normal(size=(64, 16)).astype(np.float32),
-            "keys": rng.integers(0, 2, (64, 4)).astype(np.uint8), "restart": np.arange(64) % 40 == 0})
+            "keys": rng.integers(0, 2, (64, 4)).astype(np.uint8), "restart": np.arange(64) % 40 == 0,
+            "over": np.arange(64) % 40 == 39})
     (folder / "held_out").mkdir()
     frames = np.repeat(np.repeat(rng.integers(0, 256, (1, 26, 12, 12, 3), np.uint8), 8, 2), 8, 3)
     data.save_episode(folder / "held_out" / "gait.npz", {

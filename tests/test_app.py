@@ -104,8 +104,9 @@ def test_pause_step_and_speed(page):
 
     def rests():
         """Does the page keep its place, and dream nothing?"""
-        with page.expect_request(is_stay):
-            pass
+        for _ in range(2):  # steps may still be on their way at the first
+            with page.expect_request(is_stay):
+                pass
         before = step()
         with page.expect_request(is_stay):
             pass
@@ -359,7 +360,7 @@ def test_api_is_the_model(client):
     dreamed = client.predict(keys.tolist(), api_name="/rollout")
     state, z = model.starts[0], []
     for row in keys:
-        state = model.step(state[0], row[None], *state[1:])
+        state, _ = model.step(state, row[None])
         z.append(state[0][0])
     assert np.allclose(dreamed["z"], z, atol=1e-5)
     half = client.predict(keys[:10].tolist(), api_name="/rollout")["state"]

@@ -1,19 +1,21 @@
 """The networks, the losses and the optimiser by themselves."""
 from copy import deepcopy
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+import data
 import losses
 import models
 import train_ae
 import train_lstm
-from engine import upconv
 from engine.muon import Muon, orthogonalise
 
-ORIGINAL_AE = models.AutoencoderConfig(dropout=0.2)
-ORIGINAL_LSTM = models.DynamicsConfig(hidden=128, widths=(1024, 2048, 1024), dropout=0.1)
+ORIGINAL_AE = models.AutoencoderConfig(dropout=0.2, **models.ORIGINAL_DECODER)
+ORIGINAL_LSTM = models.DynamicsConfig(hidden=128, widths=(1024, 2048, 1024), dropout=0.1, over=False)
 
 
 def parse(script, monkeypatch, *options):
@@ -43,9 +45,10 @@ def test_original_is_the_seeds_dynamics_and_its_training(monkeypatch):
     args = parse(train_lstm, monkeypatch, "--original")
     assert (args.epochs, args.batch, args.lr, args.weight_decay, args.muon) == (20, 32, 1e-3, 1e-5, 0)
     assert (args.noise, args.dropout, args.rollout_epochs, train_lstm.RESTART_EPOCHS) == (0.10, 0.1, 0, 20)
-    config = models.DynamicsConfig(hidden=args.hidden, widths=tuple(args.widths), dropout=args.dropout)
-    assert config == ORIGINAL_LSTM
-    model = models.Dynamics(config)
+    zeros = {name: np.zeros((3, 8, n), np.float32) for name, n in (("z", 16), ("keys", 4))}
+    latents = data.Latents(np.arange(3), **zeros, restart=np.zeros((3, 8)), over=np.zeros((3, 8)), meta={})
+    model, _ = train_lstm.make_model(args, latents, np.arange(3), "cpu")
+    assert model.config == ORIGINAL_LSTM
     assert models.count_parameters(model) == 4_686_864
     assert models.count_parameters(models.Autoencoder(ORIGINAL_AE), model) == 6_783_779
     assert (model.lstm.input_size, model.lstm.num_layers, model.lstm.dropout) == (20, 3, 0.1)
@@ -69,21 +72,9 @@ def test_options_that_make_no_sense_are_one_line(monkeypatch, script, options, w
     assert words in str(stop.value) and "\n" not in str(stop.value)
 
 
-def test_decoder_equals_plain_transposed_convolutions():
-    decoder, z = models.Decoder(ORIGINAL_AE).eval(), torch.randn(3, 16)
-    plain = decoder.rest(decoder.first(decoder.head(z)[:, :, None, None]))
-    assert plain.shape == (3, 3, 96, 96)
-    torch.testing.assert_close(decoder(z), plain)
-
-
-@pytest.mark.parametrize("kernel", [7, 8, 9])
-def test_fast_transposed_convolution_equals_torchs_and_so_do_its_gradients(kernel):
-    up, x = upconv.Up(6, 5, kernel), torch.randn(2, 6, 4, 7, requires_grad=True)
-    plain = torch.nn.functional.conv_transpose2d(x, up.weight, up.bias, stride=2)
-    expected = torch.autograd.grad(plain.square().sum(), (x, up.weight, up.bias))
-    fast = up(x)
-    torch.testing.assert_close(fast, plain)
-    torch.testing.assert_close(torch.autograd.grad(fast.square().sum(), (x, up.weight, up.bias)), expected)
+def test_the_default_decoder_paints_whole_frames():
+    painted = models.Decoder(models.AutoencoderConfig())(torch.randn(3, 16))
+    assert painted.shape == (3, 3, 96, 96) and painted.min() > 0 and painted.max() < 1
 
 
 def test_muon_makes_steps_whose_singular_values_are_about_one():
@@ -119,46 +110,60 @@ def test_muon_weight_decay_reaches_matrices_alone_and_is_decoupled():
     torch.testing.assert_close(steps[1][1], steps[0][1])
 
 
+def episodes(count, frames):
+    """z, keys, and over with a tenth of ones."""
+    return (torch.randn(count, frames, 16), torch.randint(0, 2, (count, frames, 4)).float(),
+            (torch.rand(count, frames) < 0.1).float())
+
+
 def test_frame_by_frame_equals_the_whole_sequence():
     dynamics = models.Dynamics().eval()
     dynamics.dz_std += torch.rand(16)
-    z, keys = torch.randn(2, 12, 16), torch.randint(0, 2, (2, 12, 4)).float()
-    whole, _ = dynamics(z, keys)
+    z, keys, over = episodes(2, 12)
+    whole, _ = dynamics(z, keys, over)
     state, pieces = None, []
     for t in range(12):
-        piece, state = dynamics(z[:, t:t + 1], keys[:, t:t + 1], state)
+        piece, _, state = dynamics.step(z[:, t], keys[:, t], over[:, t], state)
         pieces.append(piece)
-    torch.testing.assert_close(torch.cat(pieces, 1), whole)
+    torch.testing.assert_close(torch.stack(pieces, 1), whole)
 
 
-def test_rollout_feeds_on_its_own_output():
-    dynamics, z, keys = models.Dynamics().eval(), torch.randn(2, 16), torch.ones(2, 3, 4)
-    dreamed, _ = dynamics.rollout(z, keys)
-    again, _ = dynamics(torch.cat([z[:, None], dreamed[:, :-1]], 1), keys)
+@pytest.mark.parametrize("config", [models.DynamicsConfig(), ORIGINAL_LSTM])
+def test_rollout_feeds_on_its_own_output_and_on_the_likelier_end(config):
+    dynamics, z, keys = models.Dynamics(config).eval(), torch.randn(2, 16), torch.ones(2, 30, 4)
+    dreamed, logit, _ = dynamics.rollout(z, keys)
+    over = (logit > 0).float()
+    again, _ = dynamics(torch.cat([z[:, None], dreamed[:, :-1]], 1), keys, over)
     torch.testing.assert_close(dreamed, again)
+    given, _, _ = dynamics.rollout(z, keys, 1 - over)
+    assert torch.equal(given, dreamed) != config.over  # it is told, if it listens
 
 
 def test_rollout_loss_equals_rollouts_branched_by_hand():
     model = models.Dynamics().eval()
-    z, keys = torch.randn(2, 31, 16), torch.randint(0, 2, (2, 31, 4)).float()
+    z, keys, over = episodes(2, 31)
     scale = torch.rand(16) + 0.5
-    predicted, _ = model(z[:, :-1], keys[:, :-1])
-    one_step = losses.one_step_loss(predicted, z[:, 1:], z[:, :-1], scale)
-    rollouts = []
+    x, _ = model.lstm(model.inputs(z, keys, over)[:, :-1])
+    one_step = losses.one_step_loss(model.next_z(z[:, :-1], x), z[:, 1:], z[:, :-1], scale)
+    ends = losses.over_loss(model.over_logit(z[:, 1:-1], keys[:, 1:-1], x[:, :-1]), over[:, 1:-1])
+    rollouts, logits = [], []
     for t in (10, 20):
-        first, state = model(z[:, :t], keys[:, :t])
-        rest, _ = model.rollout(first[:, -1], keys[:, t:t + 9], state)
+        first, state = model(z[:, :t], keys[:, :t], over[:, :t])
+        rest, logit, _ = model.rollout(first[:, -1], keys[:, t:t + 9], over[:, t:t + 9], state)
         rollouts.append(torch.cat([first[:, -1:], rest], dim=1))
+        logits.append(losses.over_loss(logit, over[:, t:t + 9]) / 2)
     truth = torch.cat([z[:, t:t + 10] for t in (10, 20)])
     last = torch.cat([z[:, t - 1:t] for t in (10, 20)])
     rollout = losses.rollout_loss(torch.cat(rollouts), truth, last, scale)
 
-    def loss(rollout, teacher_weight):
-        return train_lstm.train_step(model, z, keys, scale, 0.0, rollout, teacher_weight)
+    def loss(rollout, teacher_weight, over_weight):
+        args = SimpleNamespace(noise=0, teacher_weight=teacher_weight, over_weight=over_weight)
+        return train_lstm.train_step(model, z, keys, over, scale, args, rollout)
 
-    torch.testing.assert_close(loss(0, 0), one_step)
-    torch.testing.assert_close(loss(10, 0.5), 0.5 * one_step + rollout)
-    torch.testing.assert_close(loss(10, 0), rollout)
+    torch.testing.assert_close(loss(0, 0, 0), one_step)
+    torch.testing.assert_close(loss(0, 0, 2), one_step + 2 * ends)
+    torch.testing.assert_close(loss(10, 0.5, 0), 0.5 * one_step + rollout)
+    torch.testing.assert_close(loss(10, 0, 3), rollout + 3 * (ends + sum(logits)))
 
 
 def test_a_rollout_weighs_every_frame_the_same():

@@ -13,6 +13,7 @@ from PIL import Image
 import data
 from capture import policies
 from capture.browser import Server
+from dream import Model, draw_lots
 
 MODEL = ROOT / "docs" / "model" / "runner"
 PANELS = ("inside", "compare", "keep", "help", "about")
@@ -175,7 +176,7 @@ def test_the_page_says_that_there_is_no_such_model(open_page, scheme, name, mess
 @pytest.mark.parametrize("old, new, message", [
     ('"dynamics": "H4sI', '"dynamics": "AAAA', "export the model again"),
     ('"decoder.onnx": "', '"decoder.onnx": "0', "checksum of decoder is wrong"),
-    ('"format": 1', '"format": 2', "has format 2"),
+    ('"format": 1', '"format": 3', "has format 3"),
     ('"meta"', '"atem"', "is damaged")])
 def test_the_page_says_that_a_model_is_damaged(open_page, site, old, new, message):
     (site / "model" / "torn").mkdir(exist_ok=True)
@@ -230,28 +231,27 @@ DREAM = """async () => {
   const steps = [];
   for (let n = 0; n < 256; n++) {
     await dream.step([n & 1, n >> 3 & 1, n >> 1 & 1, n >> 5 & 1]);
-    steps.push({ z: [...dream.z], rgba: n % 32 ? null : [...await dream.paint()] });
+    steps.push({ z: [...dream.z], over: dream.isOver, rgba: n % 32 ? null : [...await dream.paint()] });
   }
-  return JSON.stringify(steps);
+  return JSON.stringify([steps, dream.seed]);
 }"""
 
 
 def check_dream(page, folder):
     """The page dreams what onnxruntime dreams in Python with the same model folder."""
-    steps = json.loads(between(page, DREAM))
+    steps, seed = json.loads(between(page, DREAM))
     start = json.loads((folder / "meta.json").read_text())["starts"][1]
-    dynamics, decoder = (onnxruntime.InferenceSession(folder / f"{name}.onnx")
-                         for name in ("dynamics", "decoder"))
-    z = np.float32([start["z"]])
-    layers, _, hidden = next(put.shape for put in dynamics.get_inputs() if put.name == "h")
-    h, c = (np.float32(start[name]).reshape(layers, 1, hidden) for name in ("h", "c"))
+    model = Model(folder)
+    now = model.state(start["z"], start["h"], start["c"])
     for n, step in enumerate(steps):
         keys = np.float32([[n & 1, n >> 3 & 1, n >> 1 & 1, n >> 5 & 1]])
-        z, h, c = dynamics.run(None, {"z": z, "keys": keys, "h": h, "c": c})
-        np.testing.assert_allclose(step["z"], z[0], atol=1e-3, rtol=1e-3)
+        now, (over,) = model.step(now, keys, draw_lots([seed], n, model.lots))
+        np.testing.assert_allclose(step["z"], now[0][0], atol=1e-3, rtol=1e-3)
+        assert step["over"] == over
         if step["rgba"]:
-            rgba = decoder.run(None, {"z": z})[0]
-            np.testing.assert_allclose(np.reshape(step["rgba"], (96, 96, 4)), rgba[0], atol=1)
+            rgba = np.reshape(step["rgba"], (96, 96, 4))
+            np.testing.assert_allclose(rgba[..., :3], model.decode(now[0])[0], atol=1)
+            assert (rgba[..., 3] == 255).all()
 
 
 def test_it_dreams_what_onnxruntime_dreams_in_python(page):

@@ -251,7 +251,7 @@ def test_encode_writes_float16_when_asked_and_anew_when_asked_otherwise(toy_data
     for n in range(2):
         data.save_episode(data.episode_path(folder / "frames", n),
                           {"frames": frames[n], "keys": np.zeros((6, 4), np.uint8),
-                           "restart": np.arange(6) == 0})
+                           "restart": np.arange(6) == 0, "over": np.zeros(6, bool)})
     data.write_json(folder / "frames" / "meta.json", {"game": "runner", "frames": 6, "keys": list("qwop")})
     encoder = training.load(folder / "ae.pt", models.Autoencoder)[0].encoder
     with torch.no_grad():
@@ -267,7 +267,7 @@ def test_encode_writes_float16_when_asked_and_anew_when_asked_otherwise(toy_data
 def test_latents_of_different_lengths_are_refused(tmp_path):
     for n in range(2):
         arrays = {"z": np.zeros((5 + n, 16), np.float32), "keys": np.zeros((5 + n, 4), np.uint8),
-                  "restart": np.zeros(5 + n, bool)}
+                  "restart": np.zeros(5 + n, bool), "over": np.zeros(5 + n, bool)}
         data.save_episode(data.episode_path(tmp_path, n), arrays)
     with pytest.raises(SystemExit, match="2 readable episodes in .* do not fit together"):
         data.load_latents(tmp_path)

@@ -59,7 +59,8 @@ def test_chain_ends_with_a_model_that_plays(chain):
     dynamics, decoder = (onnxruntime.InferenceSession(chain / "model" / f"{name}.onnx")
                          for name in ("dynamics", "decoder"))
     z, zero = np.array([meta["starts"][0]["z"]], np.float32), np.zeros((3, 1, 48), np.float32)
-    z, _, _ = dynamics.run(None, {"z": z, "keys": np.ones((1, 4), np.float32), "h": zero, "c": zero})
+    z, _, _, _ = dynamics.run(None, {"z": z, "keys": np.ones((1, 4), np.float32), "h": zero, "c": zero,
+                                     "noise": np.zeros((1, 1), np.float32)})
     assert decoder.run(None, {"z": z})[0].shape == (1, 96, 96, 4)
 
 

@@ -207,7 +207,7 @@ def api(models):
         if len(keys) > MAX_ROLLOUT:
             raise refusal(f"{len(keys)} frames are too many for one call: at most {MAX_ROLLOUT}")
         dream = find(model)
-        z, state = dream.play(read_state(dream, state), read_keys(dream, keys))
+        z, _, state = dream.play(read_state(dream, state), read_keys(dream, keys))
         return {"z": z[0].tolist(), "state": listed(*state)}
 
     def encode(path, model):
