@@ -15,12 +15,14 @@ from torch import nn
 
 @dataclass
 class AutoencoderConfig:
-    """What makes an Autoencoder. Its decoder: two linear layers, of which the second fills a map of `side` x
-    `side`, then four transposed convolutions of stride 2, from so many `channels` with these `kernels`.
+    """What makes an Autoencoder. Its encoder: four convolutions of stride 2, with this kernel. Decoder: two
+    linear layers, of which the second fills a map of `side` x `side`, then four transposed convolutions of
+    stride 2, from so many `channels` with these `kernels`.
 
     `dropout` acts in narrow linear layers, `noise` multiplies z in training, `pose_angles` is how many body
     angles the pose head reads from z in training (0: no pose head)."""
     z: int = 16
+    encoder_kernel: int = 4
     decoder_hidden: int = 256
     side: int = 6
     channels: tuple = (128, 64, 32, 16)
@@ -32,8 +34,8 @@ class AutoencoderConfig:
     pose_angles: int = 0
 
 
-ORIGINAL_DECODER = {"decoder_hidden": 64, "side": 1, "channels": (576, 64, 32, 16), "kernels": (7, 7, 9, 8),
-                    "padding": 0, "activation": "mish"}
+ORIGINAL_AUTOENCODER = {"encoder_kernel": 5, "decoder_hidden": 64, "side": 1, "channels": (576, 64, 32, 16),
+                        "kernels": (7, 7, 9, 8), "padding": 0, "activation": "mish"}
 
 
 @dataclass
@@ -84,18 +86,21 @@ def init_weights(module):
 
 
 class Encoder(nn.Module):
-    """frames uint8 (N, 96, 96, 3) -> z float32 (N, Z). 107,040 parameters."""
+    """frames uint8 (N, 96, 96, 3) -> z float32 (N, Z)."""
 
     def __init__(self, config):
         super().__init__()
-        act = ACTIVATIONS[config.activation]
-        self.convs = nn.Sequential(nn.Conv2d(3, 8, 5, 2), act(), nn.Conv2d(8, 16, 5, 2), act(),
-                                   nn.Conv2d(16, 32, 5, 2), act(), nn.Conv2d(32, 64, 5, 2), act())
-        self.head = nn.Sequential(nn.LayerNorm(576), nn.Linear(576, 64), nn.Dropout(config.dropout), act(),
-                                  nn.Linear(64, config.z))
+        c, act = config, ACTIVATIONS[config.activation]
+        layers, channels, side = [], 3, 96
+        for after in (8, 16, 32, 64):
+            layers += [nn.Conv2d(channels, after, c.encoder_kernel, 2, c.padding), act()]
+            channels, side = after, (side + 2 * c.padding - c.encoder_kernel) // 2 + 1
+        self.convs, width = nn.Sequential(*layers), channels * side ** 2
+        self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 64), nn.Dropout(c.dropout), act(),
+                                  nn.Linear(64, c.z))
 
     def forward(self, frames):
-        x = self.convs(to_float(frames))      # (N, 64, 3, 3)
+        x = self.convs(to_float(frames))      # (N, 64, side, side)
         return self.head(x.flatten(1))        # (N, Z)
 
 

@@ -143,7 +143,7 @@ def load_training_data(args, folder, device):
 def make_model(args, pose_angles, device):
     """-> the Autoencoder, the one that --init-from names (or None), its history."""
     init, history = None, []
-    sizes = models.ORIGINAL_DECODER if args.original else {}
+    sizes = models.ORIGINAL_AUTOENCODER if args.original else {}
     if args.init_from:
         init, checkpoint = training.load(args.init_from, models.Autoencoder, device)
         sizes, history = asdict(init.config), checkpoint["history"]

@@ -92,25 +92,20 @@ def plain_mish(self, x):
     return x * torch.tanh(F.softplus(x))
 
 
-def paint(decoder, z):
-    """z (N, Z) -> pictures float32 (N, 3, 96, 96), the first layer as the convolution that it is."""
-    return decoder.rest(decoder.first(decoder.head(z)[:, :, None, None]))
-
-
 def step(dynamics, z, keys, h, c):
-    z_next, (h, c) = dynamics(z[:, None], keys[:, None], (h, c))
-    return z_next[:, 0], h, c
+    z_next, _, (h, c) = dynamics.step(z, keys, None, (h, c))
+    return z_next, h, c
 
 
 @torch.no_grad()
 def write_original(folder):
     """Both graphs in the original's sizes and operators, with random weights, which change no speed."""
     models.Mish.forward = plain_mish
-    decoder = models.Autoencoder().eval().decoder
-    dynamics = models.Dynamics(models.DynamicsConfig(hidden=128, widths=(1024, 2048, 1024))).eval()
+    decoder = models.Decoder(models.AutoencoderConfig(**models.ORIGINAL_AUTOENCODER)).eval()
+    dynamics = models.Dynamics(models.DynamicsConfig(hidden=128, widths=(1024, 2048, 1024), over=False)).eval()
     h, c = torch.randn(2, 3, 1, 128)
     for name, function, network, inputs, outputs in (
-            ("decoder", paint, decoder, {"z": torch.randn(1, 16)}, ["picture"]),
+            ("decoder", models.Decoder.forward, decoder, {"z": torch.randn(1, 16)}, ["picture"]),
             ("dynamics", step, dynamics, {"z": torch.randn(1, 16), "keys": torch.rand(1, 4), "h": h, "c": c},
              ["z_next", "h_next", "c_next"])):
         torch.onnx.export(Function(network, function), tuple(inputs.values()), folder / f"{name}.onnx",

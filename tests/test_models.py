@@ -14,7 +14,7 @@ import train_ae
 import train_lstm
 from engine.muon import Muon, orthogonalise
 
-ORIGINAL_AE = models.AutoencoderConfig(dropout=0.2, **models.ORIGINAL_DECODER)
+ORIGINAL_AE = models.AutoencoderConfig(dropout=0.2, **models.ORIGINAL_AUTOENCODER)
 ORIGINAL_LSTM = models.DynamicsConfig(hidden=128, widths=(1024, 2048, 1024), dropout=0.1, over=False)
 
 
