@@ -102,7 +102,8 @@ def write_original(folder):
     """Both graphs in the original's sizes and operators, with random weights, which change no speed."""
     models.Mish.forward = plain_mish
     decoder = models.Decoder(models.AutoencoderConfig(**models.ORIGINAL_AUTOENCODER)).eval()
-    dynamics = models.Dynamics(models.DynamicsConfig(hidden=128, widths=(1024, 2048, 1024), over=False)).eval()
+    config = models.DynamicsConfig(hidden=128, widths=(1024, 2048, 1024), over=False)
+    dynamics = models.Dynamics(config).eval()
     h, c = torch.randn(2, 3, 1, 128)
     for name, function, network, inputs, outputs in (
             ("decoder", models.Decoder.forward, decoder, {"z": torch.randn(1, 16)}, ["picture"]),
