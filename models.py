@@ -25,7 +25,7 @@ class AutoencoderConfig:
     encoder_kernel: int = 4
     decoder_hidden: int = 256
     side: int = 6
-    channels: tuple = (128, 64, 32, 16)
+    channels: tuple = (128, 80, 48, 24)
     kernels: tuple = (4, 4, 4, 4)
     padding: int = 1
     activation: str = "hardswish"

@@ -43,8 +43,8 @@ def parse():
     group.add_argument("--batch", type=int, default=64, help="frames a step")
     group.add_argument("--clip-len", type=int, default=1,
                        help="frames in a row in a batch; a divisor of --batch")
-    group.add_argument("--lr", type=float, default=2e-3, help="highest learning rate of AdamW")
-    group.add_argument("--muon", type=float, default=0.02,
+    group.add_argument("--lr", type=float, default=3e-3, help="highest learning rate of AdamW")
+    group.add_argument("--muon", type=float, default=0.03,
                        help="highest learning rate of Muon, for weights that are matrices; 0: AdamW for all")
     group.add_argument("--weight-decay", type=float, default=0.3)
     group = parser.add_argument_group("losses and regularisation")
