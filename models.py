@@ -2,7 +2,7 @@
 
 Bricks only: importing this file prints nothing and touches no file and no device. All sizes lie in a config,
 which is stored in the checkpoint. The original's networks have 2,096,915 + 4,686,864 = 6,783,779 parameters;
-ours an autoencoder of 1,468,563, and dynamics whose width has moved from the head into the LSTM (4,682,480).
+ours 1,630,307 + 4,735,985 = 6,366,292, with small kernels, and with width moved from the head into the LSTM.
 
 Shapes: N frames, B episodes, T frames of an episode, Z latent features, K keys, L LSTM layers, H hidden width
 """

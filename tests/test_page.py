@@ -710,6 +710,16 @@ def test_random_keys_and_gaits_play_until_a_person_takes_over(page):
 
 # ----------------------------------------------------------------------- what Python and JavaScript both know
 
+def test_lots_are_the_same_and_standard_normal(page):
+    seeds = [0, 1, 4_000_000_000]
+    drawn = page.evaluate("""seeds => seeds.map(seed => Array.from({ length: 300 }, (_, frame) =>
+        [...drawLots(seed, frame, 2, 0.5)]))""", seeds)
+    expected = np.stack([draw_lots(seeds, frame, 2, 0.5) for frame in range(300)], 1)
+    assert np.array_equal(np.float32(drawn), expected)
+    assert abs(expected.mean()) < 0.05 and abs(expected.std() - 0.5) < 0.03
+    assert np.abs(np.corrcoef(expected.reshape(3, -1))[np.triu_indices(3, 1)]).max() < 0.15
+
+
 def constants(name):
     """The values that the Python files of players give a constant."""
     trees = [ast.parse(path.read_text())
