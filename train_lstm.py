@@ -194,10 +194,12 @@ def make_model(args, latents, train, device):
                                  "make them the same")
         model.load_state_dict(init.state_dict())
         return model, checkpoint["history"]
-    z = to_tensors(latents, train[::max(1, len(train) // 1000)], device)[0]
+    z, _, over, _ = to_tensors(latents, train[::max(1, len(train) // 1000)], device)
     dz = (z[:, 1:] - z[:, :-1]).flatten(0, 1)
     model.dz_mean.copy_(dz.mean(0))
     model.dz_std.copy_(dz.std(0).clamp(min=1e-6))
+    if model.config.over:  # begin with their rate
+        torch.nn.init.constant_(model.over_head[-1].bias, float(over.mean().clamp(1e-4, 0.5).logit()))
     return model, []
 
 

@@ -23,7 +23,7 @@ import train_lstm
 import training
 
 TRAIN_AE = ("train_ae.py", "--clip-len", 16, "--pose", 10, "--edge", 0.1, "--interpretability", 1)
-TRAIN_LSTM = ("train_lstm.py", "--hidden", 48, "--widths", 80, 40, "--rollout", 4)
+TRAIN_LSTM = ("train_lstm.py", "--hidden", 48, "--widths", 80, 40, "--rollout", 4, "--batch", 2)
 STEPS = (("collect.py", "--episodes", 21, "--frames", 48),
          ("collect.py", "--held-out", "--lives", 2),
          (*TRAIN_AE, "--epochs", 2),
