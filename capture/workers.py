@@ -178,6 +178,8 @@ def play(episode):
             lost.append(f"{error}: episode {episode} is recorded again in a new browser")
             if len(lost) == ATTEMPTS:
                 raise
+        except SystemExit as error:  # of the sink: it would end this process alone
+            raise GameError(str(error)) from None
         except queue.Empty:
             raise GameError(f"{job.game.name}: no episode came back within {job.args.timeout:g} s") from None
 
