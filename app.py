@@ -60,7 +60,7 @@ class Visitor:
         """Hold keys (K) for one frame -> images on the way to it, it last: uint8 (count, 96, 96, 3)."""
         before = self.state[0]
         lots = draw_lots([self.seed], self.steps, self.model.lots)
-        new_life, self.over = self.over, False
+        new_life = self.over
         self.state, (self.over,) = self.model.step(self.state, [keys], lots)
         self.steps += 1
         dz = self.state[0] - before

@@ -78,12 +78,6 @@ def load_all(folder):
     return autoencoder, dynamics, latents, facts, trainings
 
 
-def steps_of(z, keys, over):
-    """Episodes z (E, T, Z), keys (E, T, K), over (E, T) as float32 tensors of their T - 1 steps: what each
-    step is fed. over: whether the life has ended after it."""
-    return tuple(torch.from_numpy(x.astype(np.float32)) for x in (z[:, :-1], keys[:, :-1], over[:, 1:]))
-
-
 def find_lives(restart, episodes):
     """-> [(episode, first frame, frame after the last)] of all lives. restart (E, T)."""
     lives = []
@@ -105,7 +99,7 @@ def start_states(latents, episodes, dynamics, number):
         episode, start, end = long_lives[i * len(long_lives) // (number - 1)]
         t = start + CONTEXT + (end - BEFORE_FALL - start - CONTEXT) * i // (number - 1)
         # The state after all frames before it, from the episode's first one on, as in training
-        _, (h, c) = dynamics(*steps_of(*(x[None, episode, :t + 1]
+        _, (h, c) = dynamics(*models.steps_of(*(x[None, episode, :t + 1]
                                          for x in (latents.z, latents.keys, latents.over))))
         starts.append({"z": rounded(latents.z[episode, t]), "h": rounded(h[:, 0]), "c": rounded(c[:, 0])})
     return starts
@@ -142,7 +136,7 @@ def readout(frames_folder, latents, dynamics, most=150):
     rows = [i for i in encoded if latents.numbers[i] in episodes]
     z, keys, over = latents.z[rows], latents.keys[rows], latents.over[rows]
     state, features = None, []
-    for t, step in enumerate(zip(*(x.split(1, dim=1) for x in steps_of(z, keys, over)))):
+    for t, step in enumerate(zip(*(x.split(1, dim=1) for x in models.steps_of(z, keys, over)))):
         _, state = dynamics(*step, state)
         features.append(torch.cat([*state[0], torch.from_numpy(z[:, t + 1]).float()], dim=-1))   # (E, F)
     x = torch.stack(features, 1).double().numpy()                                       # (E, T - 1, F)
@@ -172,7 +166,7 @@ def make_clips(folder, autoencoder, dynamics):
             continue
         z = autoencoder.encoder(torch.from_numpy(frames[:CONTEXT + 1]))
         played = z[None].numpy(), keys[None, :CONTEXT + 1], arrays["over"][:1, :CONTEXT + 1]
-        _, (h, c) = dynamics(*steps_of(*played))
+        _, (h, c) = dynamics(*models.steps_of(*played))
         shown = frames[CONTEXT:CONTEXT + CLIP]
         sheet = np.zeros((-(-len(shown) // COLUMNS) * COLUMNS, *shown.shape[1:]), np.uint8)
         sheet[:len(shown)] = shown

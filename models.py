@@ -220,6 +220,12 @@ class Dynamics(nn.Module):
         return torch.stack(predicted, dim=1), torch.stack(logits, dim=1), state
 
 
+def steps_of(z, keys, over):
+    """Arrays z (B, T, Z), keys (B, T, K), over (B, T) of episodes -> the same as float32 tensors of their
+    T - 1 steps: what Dynamics is fed. over: whether the life has ended after the step."""
+    return tuple(torch.from_numpy(x).float() for x in (z[:, :-1], keys[:, :-1], over[:, 1:]))
+
+
 def in_batches(function, rows, size=128):
     """function(rows) -> tensor with a row for each, computed for `size` rows at a time, to save memory."""
     return torch.cat([function(batch) for batch in rows.split(size)])

@@ -164,7 +164,7 @@ def check_sizes(args, latents):
     """End the program with one line if there are too few episodes, or too short ones."""
     train, held_out = latents.split()
     frames = latents.z.shape[1]
-    needed = max(CONTEXT + max(HORIZONS) + 1, 2 * args.rollout + 1 if args.rollout_epochs else 0)
+    needed = 1 + max(CONTEXT + max(HORIZONS) + 1, 2 * args.rollout + 1 if args.rollout_epochs else 0)
     if frames < needed:
         raise SystemExit(f"episodes of {frames} frames are too short: at least {needed} are needed")
     if not len(train) or not len(held_out):
@@ -175,9 +175,9 @@ def check_sizes(args, latents):
 def to_tensors(latents, episodes, device):
     """These episodes, without their last frame -> z float (B, T, Z), keys float (B, T, K), over float (B, T)
     whether the life ends in the step from t to t + 1, restart bool (B, T) on the device."""
-    z, keys, over, restart = (torch.from_numpy(array[episodes]).to(device)
-                              for array in (latents.z, latents.keys, latents.over, latents.restart))
-    return z[:, :-1].float(), keys[:, :-1].float(), over[:, 1:].float(), restart[:, :-1]
+    steps = models.steps_of(*(array[episodes] for array in (latents.z, latents.keys, latents.over)))
+    restart = torch.from_numpy(latents.restart[episodes, :-1])
+    return tuple(x.to(device) for x in (*steps, restart))
 
 
 def make_model(args, latents, train, device):

@@ -26,6 +26,7 @@ sys.path.insert(0, str(ROOT))
 import models  # noqa: E402
 from bench.app import latencies  # noqa: E402
 from capture.browser import Server, launch  # noqa: E402
+from engine import graphs  # noqa: E402
 
 PACKAGE = "onnxruntime-web@1.22.0"
 FILES = ("ort.wasm.min.js", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
@@ -92,11 +93,6 @@ def plain_mish(self, x):
     return x * torch.tanh(F.softplus(x))
 
 
-def step(dynamics, z, keys, h, c):
-    z_next, _, (h, c) = dynamics.step(z, keys, None, (h, c))
-    return z_next, h, c
-
-
 @torch.no_grad()
 def write_original(folder):
     """Both graphs in the original's sizes and operators, with random weights, which change no speed."""
@@ -107,7 +103,8 @@ def write_original(folder):
     h, c = torch.randn(2, 3, 1, 128)
     for name, function, network, inputs, outputs in (
             ("decoder", models.Decoder.forward, decoder, {"z": torch.randn(1, 16)}, ["picture"]),
-            ("dynamics", step, dynamics, {"z": torch.randn(1, 16), "keys": torch.rand(1, 4), "h": h, "c": c},
+            ("dynamics", graphs.step, dynamics,
+             {"z": torch.randn(1, 16), "keys": torch.rand(1, 4), "h": h, "c": c},
              ["z_next", "h_next", "c_next"])):
         torch.onnx.export(Function(network, function), tuple(inputs.values()), folder / f"{name}.onnx",
                           input_names=list(inputs), output_names=outputs, external_data=False, verbose=False)
