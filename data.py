@@ -213,15 +213,6 @@ def load_frames(frames_folder, memory):
     return frames[:len(numbers)], np.array(numbers)
 
 
-def load_poses(frames_folder, numbers):
-    """Recorded poses of the numbered episodes -> float32 (E, T, P, 3). Ends the program if there are none."""
-    wanted = set(numbers.tolist())
-    episodes = [e for _, e in load_episodes(frames_folder, ("restart", "pose"), wanted=wanted.__contains__)]
-    if not all("pose" in episode for episode in episodes):
-        raise SystemExit(f"{frames_folder} holds no poses, as this game tells none: leave out --pose")
-    return np.stack([episode["pose"] for episode in episodes])
-
-
 def memory_bytes():
     """Memory of this machine in bytes, or 8 GB where the system does not say."""
     try:

@@ -3,7 +3,6 @@
 Shapes: N frames (in a row, where neighbours are compared), B episodes, T frames of an episode, Z latent
 features
 """
-import torch
 import torch.nn.functional as F
 
 PIXELS = 96 * 96
@@ -12,12 +11,6 @@ PIXELS = 96 * 96
 def pixel_loss(reconstruction, truth):
     """Squared error per frame: MSE x 96 x 96. Both (N, 3, 96, 96) in 0..1 -> scalar in 0..9216."""
     return (reconstruction - truth).square().mean() * PIXELS
-
-
-def pose_loss(prediction, angles):
-    """Error of the pose head: prediction (N, 2P), sin and cos of the angles (N, P) -> scalar, 0 is
-    perfect."""
-    return (prediction - torch.cat([angles.sin(), angles.cos()], dim=-1)).square().mean()
 
 
 def edges(frames):

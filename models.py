@@ -19,8 +19,7 @@ class AutoencoderConfig:
     linear layers, of which the second fills a map of `side` x `side`, then four transposed convolutions of
     stride 2, from so many `channels` with these `kernels`.
 
-    `dropout` acts in narrow linear layers, `noise` multiplies z in training, `pose_angles` is how many body
-    angles the pose head reads from z in training (0: no pose head)."""
+    `dropout` acts in narrow linear layers, `noise` multiplies z in training."""
     z: int = 16
     encoder_kernel: int = 4
     decoder_hidden: int = 256
@@ -31,7 +30,6 @@ class AutoencoderConfig:
     activation: str = "hardswish"
     dropout: float = 0.0
     noise: float = 0.05
-    pose_angles: int = 0
 
 
 ORIGINAL_AUTOENCODER = {"encoder_kernel": 5, "decoder_hidden": 64, "side": 1, "channels": (576, 64, 32, 16),
@@ -130,14 +128,13 @@ class Decoder(nn.Module):
 
 
 class Autoencoder(nn.Module):
-    """Encoder and decoder, with what acts on z in training alone: noise, and the pose head."""
+    """Encoder and decoder, and in training noise between them."""
 
     def __init__(self, config=None):
         super().__init__()
         self.config = c = config or AutoencoderConfig()
         self.encoder = Encoder(c)
         self.decoder = Decoder(c)
-        self.pose_head = nn.Linear(c.z, 2 * c.pose_angles) if c.pose_angles else None
         init_weights(self)
 
     def forward(self, frames):
@@ -148,13 +145,12 @@ class Autoencoder(nn.Module):
 
     @torch.no_grad()
     def transform_z(self, matrix, shift):
-        """Turn every z into z @ matrix (Z, Z) + shift (Z), undone in what reads z: frames stay the same."""
-        last, inverse = self.encoder.head[-1], torch.linalg.inv(matrix)
+        """Turn every z into z @ matrix (Z, Z) + shift (Z), undone in the decoder: frames stay the same."""
+        last, first = self.encoder.head[-1], self.decoder.head[0]
         last.weight.copy_(matrix.T @ last.weight)
         last.bias.copy_(last.bias @ matrix + shift)
-        for reader in filter(None, (self.decoder.head[0], self.pose_head)):
-            reader.weight.copy_(reader.weight @ inverse.T)
-            reader.bias -= reader.weight @ shift
+        first.weight.copy_(first.weight @ torch.linalg.inv(matrix).T)
+        first.bias -= first.weight @ shift
 
 
 class Dynamics(nn.Module):

@@ -9,8 +9,7 @@ Writes  data/<game>/ae.pt (the best epoch so far), ae_resume.pt, ae_log.jsonl, a
 
 The same command resumes.
 
-Shapes: N frames, C clips of frames in a row, E episodes, T frames of an episode, Z latent features,
-P body parts
+Shapes: N frames, C clips of frames in a row, E episodes, T frames of an episode, Z latent features
 """
 import time
 from copy import deepcopy
@@ -29,7 +28,7 @@ from engine.muon import make_optimizer
 
 # The seed's recipe. Warm restarts, and the epochs of pure pixel loss, shrink with --epochs.
 ORIGINAL = {"epochs": 160, "batch": 256, "clip_len": 256, "lr": 1e-3, "muon": 0, "weight_decay": 0.01,
-            "pose": 0, "edge": 0.10, "interpretability": 10.0, "dropout": 0.2, "noise": 0.05}
+            "edge": 0.10, "interpretability": 10.0, "dropout": 0.2, "noise": 0.05}
 RESTART_EPOCHS = 40   # of --original: a cosine cycle of its learning rate
 
 
@@ -48,8 +47,6 @@ def parse():
                        help="highest learning rate of Muon, for weights that are matrices; 0: AdamW for all")
     group.add_argument("--weight-decay", type=float, default=0.3)
     group = parser.add_argument_group("losses and regularisation")
-    group.add_argument("--pose", type=float, default=0,
-                       help="weight of a pose head that reads the pose from z")
     group.add_argument("--edge", type=float, default=0,
                        help="weight of the edge loss, after a quarter of the epochs")
     group.add_argument("--interpretability", type=float, default=0, help="weight of that loss, as late")
@@ -96,8 +93,8 @@ def standardise_z(model, frames, init=None):
     return model
 
 
-def train_step(model, frames, angles, clip_len, weights, autocast):
-    """One batch: frames uint8 (N, 96, 96, 3), `clip_len` in a row, angles (N, P) or None -> loss, pixel loss.
+def train_step(model, frames, clip_len, weights, autocast):
+    """One batch: frames uint8 (N, 96, 96, 3), `clip_len` in a row -> loss, pixel loss.
 
     weights: of the losses by name."""
     with autocast():
@@ -109,14 +106,12 @@ def train_step(model, frames, angles, clip_len, weights, autocast):
     if weights["interpretability"]:
         clips = z.unflatten(0, (-1, clip_len))
         loss = loss + weights["interpretability"] * losses.interpretability_loss(clips)
-    if weights["pose"]:
-        loss = loss + weights["pose"] * losses.pose_loss(model.pose_head(z), angles)
     return loss, pixel
 
 
 def load_training_data(args, folder, device):
-    """-> clips uint8 (C, clip_len, 96, 96, 3), their angles (C, clip_len, P) or None, the numbers of
-    those to train on, held-out frames uint8 (E, T, 96, 96, 3), a sample uint8 (N, 96, 96, 3) of the rest."""
+    """-> clips uint8 (C, clip_len, 96, 96, 3), the numbers of those to train on, held-out frames uint8
+    (E, T, 96, 96, 3), a sample uint8 (N, 96, 96, 3) of the rest."""
     frames, numbers = data.load_frames(folder / "frames", data.memory_bytes() / 2)
     is_held_out = data.is_held_out(numbers)
     held_out = frames[np.flatnonzero(is_held_out)[:10]]
@@ -128,30 +123,23 @@ def load_training_data(args, folder, device):
     if len(train) * args.clip_len < args.batch or not len(held_out):
         raise SystemExit(f"{len(numbers)} episodes of {frames.shape[1]} frames are too few: at least "
                          f"{data.HELD_OUT} episodes, and a batch of {args.batch} frames are needed")
-
-    def cut(episodes):  # (E, T, ...) -> (C, clip_len, ...), without a copy
-        return torch.from_numpy(episodes).unflatten(1, (-1, args.clip_len)).flatten(0, 1)
-
-    clips, angles = cut(frames), None
-    if args.pose:
-        angles = cut(np.ascontiguousarray(data.load_poses(folder / "frames", numbers)[..., 2])).to(device)
+    clips = torch.from_numpy(frames).unflatten(1, (-1, args.clip_len)).flatten(0, 1)  # without a copy
     if device.type == "cuda" and clips.nbytes < 0.7 * torch.cuda.mem_get_info(device)[0]:
         clips = clips.to(device)
-    return clips, angles, train, held_out, torch.from_numpy(sample).to(device)
+    return clips, train, held_out, torch.from_numpy(sample).to(device)
 
 
-def make_model(args, pose_angles, device):
+def make_model(args, device):
     """-> the Autoencoder, the one that --init-from names (or None), its history."""
     init, history = None, []
     sizes = models.ORIGINAL_AUTOENCODER if args.original else {}
     if args.init_from:
         init, checkpoint = training.load(args.init_from, models.Autoencoder, device)
         sizes, history = asdict(init.config), checkpoint["history"]
-    model = models.Autoencoder(models.AutoencoderConfig(**sizes | {
-        "dropout": args.dropout, "noise": args.noise, "pose_angles": pose_angles}))
+    sizes = sizes | {"dropout": args.dropout, "noise": args.noise}
+    model = models.Autoencoder(models.AutoencoderConfig(**sizes))
     if init:
-        model.encoder.load_state_dict(init.encoder.state_dict())
-        model.decoder.load_state_dict(init.decoder.state_dict())
+        model.load_state_dict(init.state_dict())
         model.encoder.requires_grad_(not args.decoder_alone)
     return model.to(device, memory_format=torch.channels_last), init, history
 
@@ -161,11 +149,11 @@ def main():
     torch.manual_seed(args.seed)
     device, autocast = training.pick_device(args.device)
     folder = data.game_folder(args.data, args.game)
-    clips, angles, train, held_out, sample = load_training_data(args, folder, device)
+    clips, train, held_out, sample = load_training_data(args, folder, device)
     recording = data.read_json(folder / "frames" / "meta.json") or {}
 
     # The model, and where its training stopped the last time
-    model, init, history = make_model(args, angles.shape[-1] if args.pose else 0, device)
+    model, init, history = make_model(args, device)
     optimizer = make_optimizer(model, args.lr, args.muon, args.weight_decay)
     schedule = training.make_schedule(optimizer, args, RESTART_EPOCHS)
     rng = np.random.default_rng(args.seed)
@@ -183,7 +171,7 @@ def main():
         # One pass over all clips in random order
         start, total = time.perf_counter(), 0.0
         is_late = epoch >= args.epochs // 4  # before, pixel loss alone
-        weights = {"pose": args.pose, "edge": args.edge if is_late else 0,
+        weights = {"edge": args.edge if is_late else 0,
                    "interpretability": args.interpretability if is_late else 0}
         model.train()
         model.encoder.train(not args.decoder_alone)  # dropout must not move a z that stays
@@ -191,8 +179,7 @@ def main():
         for step, numbers in enumerate(np.split(order, steps)):
             batch = torch.from_numpy(numbers).to(clips.device)
             frames = clips[batch].flatten(0, 1).to(device)
-            batch_angles = angles[batch.to(device)].flatten(0, 1) if args.pose else None
-            loss, pixel = train_step(model, frames, batch_angles, args.clip_len, weights, autocast)
+            loss, pixel = train_step(model, frames, args.clip_len, weights, autocast)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

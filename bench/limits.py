@@ -136,7 +136,7 @@ def main():
     folder = data.game_folder(args.data, args.game)
     autoencoder, _ = training.load(folder / "ae.pt", models.Autoencoder)
     frames, numbers = data.load_frames(folder / "frames", data.memory_bytes() / 2)
-    poses = data.load_poses(folder / "frames", numbers)
+    poses = np.stack([e["pose"] for _, e in data.load_episodes(folder / "frames", ("restart", "pose"))])
     features = pose_features(poses.reshape(-1, *poses.shape[2:]))
     # Whole episodes are held out; every 10th of their frames, at most 500, measures.
     is_held_out = np.repeat(data.is_held_out(numbers), frames.shape[1])

@@ -26,10 +26,10 @@ def parse(script, monkeypatch, *options):
 def test_original_is_the_seeds_autoencoder_and_its_training(monkeypatch):
     args = parse(train_ae, monkeypatch, "--original")
     assert (args.epochs, args.batch, args.clip_len, args.lr, args.muon) == (160, 256, 256, 1e-3, 0)
-    assert (args.dropout, args.noise, args.edge, args.interpretability, args.pose) == (0.2, 0.05, 0.10, 10, 0)
+    assert (args.dropout, args.noise, args.edge, args.interpretability) == (0.2, 0.05, 0.10, 10)
     assert (train_ae.RESTART_EPOCHS, args.epochs // 4) == (40, 40)  # pixel loss alone for a quarter
-    model, init, history = train_ae.make_model(args, 0, "cpu")
-    assert (init, history, model.pose_head) == (None, [], None)
+    model, init, history = train_ae.make_model(args, "cpu")
+    assert (init, history) == (None, [])
     assert models.count_parameters(model.encoder) == 107_040
     assert models.count_parameters(model.decoder) == 1_989_875
     sizes = [(c.in_channels, c.out_channels, c.kernel_size[0], c.stride[0], c.padding[0])
@@ -186,18 +186,16 @@ def test_noise_and_dropout_act_in_training_only():
 
 
 def test_stored_z_has_std_1_or_is_that_of_init_from_and_paints_the_same():
-    model = models.Autoencoder(models.AutoencoderConfig(pose_angles=12)).eval()
+    model = models.Autoencoder().eval()
     init = deepcopy(model)
     init.transform_z(torch.randn(16, 16) + 8 * torch.eye(16), torch.randn(16))
     frames = torch.randint(0, 256, (99, 96, 96, 3), dtype=torch.uint8)
     with torch.no_grad():
-        z, reconstruction = model(frames)
-        pose, init_z = model.pose_head(z), init(frames)[0]
+        reconstruction = model(frames)[1]
+        init_z = init(frames)[0]
         mapped, standard = train_ae.standardise_z(model, frames, init), train_ae.standardise_z(model, frames)
         for stored in (mapped, standard):
-            stored_z, same = stored(frames)
-            torch.testing.assert_close(same, reconstruction, atol=1e-4, rtol=0)
-            torch.testing.assert_close(stored.pose_head(stored_z), pose, atol=1e-3, rtol=1e-3)
+            torch.testing.assert_close(stored(frames)[1], reconstruction, atol=1e-4, rtol=0)
         torch.testing.assert_close(mapped(frames)[0], init_z, atol=1e-3, rtol=1e-3)
         stored_z = standard(frames)[0]
         torch.testing.assert_close(stored_z.mean(0), torch.zeros(16), atol=1e-3, rtol=0)
