@@ -8,7 +8,7 @@ Writes  data/<game>/report/report.json, table.md, rollout.png, survival.png, con
     python evaluate.py --game runner --compare docs/model/runner       # beside another model
     python evaluate.py --game runner --compare docs/report/runner      # beside those of an earlier report
 
-Needs no torch. Everything is measured on whole episodes that training never saw, by the kind of keys that
+Everything is measured on whole episodes that training never saw, by the kind of keys that
 played them: random, gait, human-like, and keys that are held all the time. metrics.py defines the figures.
 """
 import argparse
@@ -44,18 +44,25 @@ ROWS = (
     ("control: cosine of what the keys have done after 0.5 s", "choices/effect_cosine", 2, 1),
     ("long dreams ({stability}): exploded, %", "stability/*/exploded", 1, 100),
     ("long dreams: off-manifold, %", "stability/*/off_manifold", 1, 100),
+    ("the same half way between two frames, %", "stability/*/halfway", 1, 100),
     ("long dreams: frozen, %", "stability/*/frozen", 1, 100),
+    ("the same of real play under such keys", "stability/*/real_frozen", 1, 100),
     ("long dreams: spread of z, over that of all real play", "stability/*/spread", 2, 1),
     ("the same of real play under such keys", "stability/*/real_spread", 2, 1),
     ("falls in 1,000 frames, real", "falls/*/real/per_1000_frames", 1, 1),
     ("falls in 1,000 frames, dreamed", "falls/*/dreamed/per_1000_frames", 1, 1),
+    ("dreamed falls against real, %", "falls/*/difference", 0, 1),
+    ("standard error of it, %", "falls/*/error", 0, 1),
     ("frames of a life, real", "falls/*/real/mean_life_frames", 1, 1),
     ("frames of a life, dreamed", "falls/*/dreamed/mean_life_frames", 1, 1),
+    ("lengths of lives, dreamed and real: Kolmogorov-Smirnov distance", "falls/*/distance", 2, 1),
+    ("ends of lives: mean gap of probability and frequency, %", "kinds/*/over/gap", 2, 100),
+    ("could it be real? Accuracy of a classifier, clips of 16 frames, %", "classifier", 0, 100),
     ("milliseconds a frame, p50 and p95", "speed/*", 1, 1),
 )
 # What a game without poses, without choices.npz or with short episodes does not have.
 OPTIONAL = {"probe_degrees", "pose_over_persistence", "choices", "step_cosine", "effect_cosine",
-            *map(str, metrics.SECONDS)}
+            *map(str, metrics.SECONDS), "dreamed", "difference", "error", "distance", "over"}  # or no `over`
 
 
 def measure(model, kinds, dream_frames, seed):
@@ -72,6 +79,8 @@ def measure(model, kinds, dream_frames, seed):
                                   "ceiling": metrics.measure_ceiling(model, arrays, z[kind], probes, median),
                                   "one_step": metrics.measure_one_step(model, arrays, z[kind]),
                                   "rollout": rollouts}
+        if model.lots:
+            figures["kinds"][kind]["over"] = metrics.measure_over(model, arrays, z[kind])
         shown["curves"][kind] = curves
         shown["strip"] += strip
         shown["clip"].append(clip)
@@ -81,6 +90,7 @@ def measure(model, kinds, dream_frames, seed):
     figures["stability"], shown["survival"] = metrics.measure_stability(
         model, {kind: z[kind] for kind in whole}, dream_frames, np.random.default_rng(seed))
     figures["falls"], shown["lives"] = metrics.measure_falls(model, kinds, z)
+    figures["classifier"] = metrics.measure_classifier(model, kinds, z)
     figures["speed"] = metrics.measure_speed(model)
     return figures, shown
 
@@ -136,7 +146,8 @@ def draw(out, model, reports, shown):
                       y_range=(0, 1.05))
     bins = {kind: {"real": real * frame_s, "dreamed": dreamed * frame_s}
             for kind, (real, dreamed) in first["lives"].items()}
-    plots.draw_histograms(out / "lives.png", bins, "length of a life, game seconds")
+    if bins:
+        plots.draw_histograms(out / "lives.png", bins, "length of a life, game seconds")
     if "control" in first:
         letters = np.array([key.replace("Arrow", "")[:1] for key in model.meta["keys"]])
         names = ["".join(letters[row > 0]) or "-" for row in policies.combinations(len(letters))]

@@ -10,6 +10,8 @@ import time
 from functools import partial
 
 import numpy as np
+import torch
+from scipy.stats import ks_2samp, norm
 from skimage.metrics import structural_similarity
 from tqdm import tqdm
 
@@ -97,39 +99,6 @@ def degrees_off(read, angles):
 
 # ------------------------------------------------------------------------------------------------------ falls
 
-class FallDetector:
-    """Tells from a painted frame whether a life has ended: linear ridge regression on the colours of blocks
-    of 8x8 pixels. Fitted on real z; its threshold is the median of those that count the falls best.
-
-    Not from z: there a blurred posture near the ground is close to a fall, but it does not look like one."""
-
-    def __init__(self, model, kinds, z):
-        self.model = model
-        colours = {kind: self.colours(z[kind]) for kind in kinds if kind != "choices"}
-        over = {kind: kinds[kind]["over"] for kind in colours}
-        x = np.concatenate([rows.reshape(-1, rows.shape[-1]) for rows in colours.values()])
-        y = np.concatenate([rows.ravel() for rows in over.values()]).astype(float)
-        self.weight = np.linalg.solve(x.T @ x + 0.1 * np.eye(x.shape[1]), x.T @ y)
-        falls = sum(count_falls(rows) for rows in over.values())
-        levels = np.linspace(0.05, 0.95, 91)
-        counted = sum(np.array([count_falls(rows @ self.weight > level) for level in levels])
-                      for rows in colours.values())
-        missed = abs(counted - falls)
-        self.level = np.median(levels[missed == missed.min()])
-
-    def colours(self, z):
-        """z (N, T, Z) -> mean colours of 12x12 blocks of each painted frame, and a constant 1: (N, T, 433)"""
-        blocks = np.ones((*z.shape[:2], 12 * 12 * 3 + 1))
-        for row, out in zip(z, blocks):
-            painted = self.model.decode(row).reshape(-1, 12, 8, 12, 8, 3)
-            out[:, :-1] = painted.mean((2, 4)).reshape(len(row), -1) / 255
-        return blocks
-
-    def __call__(self, z):
-        """z (N, T, Z) -> bool (N, T)"""
-        return self.colours(z) @ self.weight > self.level
-
-
 def rises(over):
     """Where over bool (N, T) becomes true -> bool (N, T - 1)"""
     return over[:, 1:] & ~over[:, :-1]
@@ -152,24 +121,59 @@ def with_more(arrays, name):
 
 
 def measure_falls(model, kinds, z):
-    """The same keys after the same context, played by the game and dreamed: how often a life ends.
+    """The same keys after the same context, played by the game and dreamed: how often a life ends, and how
+    long lives are. Of a model that does not tell when a life ends only what is real.
 
-    -> figures, lengths of the lives {kind: (real, dreamed)}"""
-    figures, lengths, detector = {}, {}, FallDetector(model, kinds, z)
+    difference: of falls, dreamed less real, in % of real. error: its standard error, between episodes.
+    distance: of lengths of lives, Kolmogorov-Smirnov, 0..1. -> figures, lengths {kind: (real, dreamed)}"""
+    figures, lengths = {}, {}
     for kind in tqdm([k for k in data.KINDS if k in kinds], desc="falls", unit="kind"):
         arrays = kinds[kind]
         keys, over = with_more(arrays, "keys"), with_more(arrays, "over")
+        real, lives = over[:, CONTEXT:], life_lengths(over[:, CONTEXT:])
+        figures[kind] = {"falls": count_falls(real), "real": describe_lives(real)}
+        if not model.lots:
+            continue
         true = z[kind][:, :CONTEXT]
         if "more_frames" in arrays:
             true = np.concatenate([true, model.encode(arrays["more_frames"][:, :CONTEXT])])
-        dream = model.rollout_after(true, keys, seed=0)
-        pair = {"real": over[:, CONTEXT:], "dreamed": detector(dream)}
-        lengths[kind] = tuple(life_lengths(x) for x in pair.values())
-        figures[kind] = {name: {"per_1000_frames": 1000 * count_falls(x) / x[:, 1:].size,
-                                "mean_life_frames": float(n.mean()) if len(n) else None}
-                         for (name, x), n in zip(pair.items(), lengths[kind])}
-        figures[kind]["falls"] = count_falls(pair["real"])
+        dreamed = model.play(model.context(true, keys), keys[:, CONTEXT - 1:-1], seed=0)[1]
+        lengths[kind] = lives, life_lengths(dreamed)
+        more = rises(dreamed).sum(1) - rises(real).sum(1)                               # (B,)
+        share = 100 / max(count_falls(real), 1)
+        figures[kind] |= {"dreamed": describe_lives(dreamed), "difference": float(share * more.sum()),
+                          "error": float(share * more.std() * len(more) ** 0.5), "distance": None}
+        if all(map(len, lengths[kind])):
+            figures[kind]["distance"] = float(ks_2samp(*lengths[kind]).statistic)
     return figures, lengths
+
+
+def describe_lives(over):
+    """over bool (N, T) -> falls in 1,000 frames, mean frames of a life"""
+    lengths = life_lengths(over)
+    return {"per_1000_frames": 1000 * count_falls(over) / over[:, 1:].size,
+            "mean_life_frames": float(lengths.mean()) if len(lengths) else None}
+
+
+def measure_over(model, arrays, z):
+    """Calibration of when lives end, under teacher forcing, told the true ends -> figures: ends expected in
+    1,000 frames, real ones, and how far the frequency of ends is from the probability told, mean over steps.
+
+    The graph draws a lot and tells 0 or 1; drawn at the middle of each tenth, it tells the probability."""
+    levels = norm.ppf((np.arange(10) + 0.5) / 10).astype(np.float32)
+    state, told, ends = model.zero_state(len(z)), [], arrays["over"][:, 1:]
+    lots = np.zeros((len(z), model.lots), np.float32)
+    for t in range(z.shape[1] - 1):
+        over = 0
+        for lots[:, 0] in levels:
+            over = over + model.step([z[:, t], *state], arrays["keys"][:, t], lots)[1]
+        told.append(over)
+        lots[:, 0] = np.where(ends[:, t], -30, 30)  # no lot is smaller, or larger: so it ends, or does not
+        (_, *state), _ = model.step([z[:, t], *state], arrays["keys"][:, t], lots)
+    told = np.stack(told, axis=1)
+    gaps = [abs((ends[told == n] - n / 10).sum()) for n in range(11)]
+    return {"expected": float(100 * told.mean()), "real": float(1000 * ends.mean()),
+            "gap": float(sum(gaps) / ends.size)}
 
 
 # ----------------------------------------------------------------------------------------- following the game
@@ -324,9 +328,35 @@ def measure_choices(model, arrays, z, probes):
 
 # ---------------------------------------------------------------------------------------- stability and speed
 
-def manifold_distance(model, z, std):
-    """How far z (N, Z) lies from encode(decode(z)), in standard deviations of the real z -> (N,)"""
-    return np.linalg.norm((model.encode(model.decode(z)) - z) / std, axis=-1)
+class Manifold:
+    """Real frames as a model paints them: how far other z are painted from all of them.
+
+    limit: the distance that 99% of real frames keep from those of other episodes."""
+
+    def __init__(self, model, z):
+        """z: real ones (E, T, Z) by kind of keys."""
+        self.model, self.frames, gaps = model, None, []
+        episodes = [self.paint(rows) for kind in z.values() for rows in kind]
+        for n, own in enumerate(episodes):
+            self.frames = np.concatenate(episodes[:n] + episodes[n + 1:])
+            gaps.append(self.nearest(own[::4]))
+        self.frames, self.limit = np.concatenate(episodes), np.quantile(np.concatenate(gaps), 0.99)
+
+    def paint(self, z):
+        """z (N, Z) -> frames of 48x48 pixels, as rows of numbers (N, D)"""
+        frames = self.model.decode(z).reshape(-1, 48, 2, 48, 2, 3)
+        return frames.mean((2, 4), dtype=np.float32).reshape(len(z), -1)
+
+    def nearest(self, rows):
+        """Squared distance of frames (N, D) from the nearest real one -> (N,)"""
+        squares = np.square(self.frames).sum(1) - 2 * rows @ self.frames.T
+        return squares.min(1) + np.square(rows).sum(1)
+
+    def is_off(self, z):
+        """z (..., Z) -> bool (...): painted farther from every real frame than the limit"""
+        flat = z.reshape(-1, z.shape[-1])
+        gaps = [self.nearest(self.paint(flat[n:n + 500])) for n in range(0, len(flat), 500)]
+        return (np.concatenate(gaps) > self.limit).reshape(z.shape[:-1])
 
 
 def spread(rows, std):
@@ -347,34 +377,94 @@ def measure_stability(model, z, frames, rng):
     time. z: the real ones (B, T, Z) by kind of keys.
 
     frozen: no feature moves by a thousandth of its standard deviation; exploded: a feature leaves the
-    training range by its width; off-manifold: z is more than twice as far from encode(decode(z)) as 99% of
-    real ones; spread: std of z over that of all real z; real_spread: the same of real play."""
+    training range by its width; off_manifold: painted farther from every real frame than 99% of real ones
+    are; halfway: the same of what lies between two frames of a life; spread: std of z over that of all real
+    z; real_frozen, real_spread: the same of real play."""
     held = z.get("held", ())  # the first two of its episodes: no key, all keys
     real = {"random": z.get("random", ()), "human": z.get("human", ()), "none": held[:1], "all": held[1:2]}
-    every_z = np.concatenate([rows.reshape(-1, model.features) for rows in z.values()])
-    std = every_z.std(0)
-    limit = 2 * np.quantile(manifold_distance(model, every_z[::5], std), 0.99)
+    std = np.concatenate([rows.reshape(-1, model.features) for rows in z.values()]).std(0)
+    manifold = Manifold(model, z)
     low, high = (np.array(model.meta[name]) for name in ("z_low", "z_high"))
-    # All dreams run side by side.
+    # All dreams run side by side
     keys = long_keys(model, frames, rng)
     starts = list(zip(*(model.starts * len(keys))))
     state = [np.concatenate(starts[0]), np.concatenate(starts[1], axis=1), np.concatenate(starts[2], axis=1)]
-    dreams = model.rollout(state, np.concatenate(list(keys.values())),
-                           seed=0, progress=partial(tqdm, desc=f"{len(state[0])} dreams", unit="frame"))
+    dreams, over, _ = model.play(state, np.concatenate(list(keys.values())), seed=0,
+                                 progress=partial(tqdm, desc=f"{len(state[0])} dreams", unit="frame"))
     figures, curves = {}, {}
-    every = max(1, frames // 500)  # frames between two that are painted
-    for name, path in zip(tqdm(keys, desc="on the manifold?", unit="kind"), np.split(dreams, len(keys))):
+    times = np.arange(0, frames - 1, max(1, frames // 250))  # of frames that are painted
+    for name, path, ends in zip(tqdm(keys, desc="on the manifold?", unit="kind"),
+                                np.split(dreams, len(keys)), np.split(over, len(keys))):
         finite = np.isfinite(path).all(-1)
         path = np.nan_to_num(path, posinf=1e6, neginf=-1e6)
-        sample = np.clip(path[:, ::every], -1e3, 1e3)
-        distance = manifold_distance(model, sample.reshape(-1, model.features), std)
-        off = distance.reshape(sample.shape[:2]) > limit
         outside = ((path < 2 * low - high) | (path > 2 * high - low)).any(-1)
-        figures[name] = {"frozen": float((np.abs(np.diff(path, axis=1)) < 1e-3 * std).all(-1).mean()),
+        near = np.clip(path, -1e3, 1e3)
+        off = manifold.is_off(near[:, times])
+        is_cut = ends[:, times] | ends[:, times + 1]
+        halfway = manifold.is_off((near[:, times] + near[:, times + 1])[~is_cut] / 2)
+        figures[name] = {"frozen": is_frozen(path, std), "real_frozen": is_frozen(real[name], std),
                          "exploded": float((~finite | outside).mean()), "off_manifold": float(off.mean()),
+                         "halfway": float(halfway.mean()) if len(halfway) else None,
                          "spread": spread(path, std), "real_spread": spread(real[name], std)}
-        curves[name] = np.arange(off.shape[1]) * every * model.frame_s, (~off).mean(0)
+        curves[name] = times * model.frame_s, (~off).mean(0)
     return figures, curves
+
+
+def is_frozen(z, std):
+    """Share of steps of z (B, T, Z) in which no feature moves by a thousandth of its std; None without z."""
+    return float((np.abs(np.diff(z, axis=1)) < 1e-3 * std).all(-1).mean()) if len(z) else None
+
+
+def clips_of(z, every=4):
+    """z (B, T, Z) -> clips of 1.6 s at three ticks a frame, 16 frames in a row (B, N, 16 Z), float32"""
+    starts = range(0, z.shape[1] - 15, every)
+    return np.stack([z[:, t:t + 16].reshape(len(z), -1) for t in starts], axis=1).astype(np.float32)
+
+
+def measure_classifier(model, kinds, z):
+    """Could it be real? The accuracy of a small network that learns to tell clips of real play from dreams
+    under the same keys after the same context, on episodes that it has not seen: 0.5 is perfect.
+
+    It sees z, which decodes to exactly one frame. None if the episodes are too short."""
+    clips = [], []
+    for kind in (k for k in data.KINDS if k in kinds and z[k].shape[1] >= CONTEXT + 16):
+        keys = kinds[kind]["keys"]
+        dream = model.rollout_after(z[kind][:, :CONTEXT], keys, seed=0)
+        for rows, one in zip(clips, (z[kind][:, CONTEXT:], dream)):
+            rows += list(clips_of(one))
+    if not clips[0]:
+        return None
+    x = torch.from_numpy(np.stack([np.stack(rows) for rows in clips]))                  # (2, E, N, 16 Z)
+    x = (x - x[0].mean((0, 1))) / x[0].std((0, 1)).clamp(min=1e-6)
+    fold, right = torch.arange(x.shape[1]) % FOLDS, []
+    torch.manual_seed(0)
+    for held_out in range(FOLDS):
+        known, rest = (x[:, keep].flatten(1, 2) for keep in (fold != held_out, fold == held_out))
+        right.append(accuracy(learn_to_tell(known), rest))
+    return float(np.mean(right))
+
+
+def learn_to_tell(clips, epochs=20):
+    """Train a small network on clips (2, N, F), the first N real -> the network: logit of real"""
+    network = torch.nn.Sequential(
+        torch.nn.Linear(clips.shape[2], 128), torch.nn.ReLU(), torch.nn.Dropout(0.3),
+        torch.nn.Linear(128, 64), torch.nn.ReLU(), torch.nn.Dropout(0.3), torch.nn.Linear(64, 1))
+    optimizer = torch.optim.AdamW(network.parameters(), 1e-3, weight_decay=0.05)
+    x, y = clips.flatten(0, 1), torch.tensor([1.0, 0.0]).repeat_interleave(clips.shape[1])
+    for _ in range(epochs):
+        for batch in torch.randperm(len(x)).split(64):
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(network(x[batch])[:, 0], y[batch])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    return network.eval()
+
+
+@torch.no_grad()
+def accuracy(network, clips):
+    """Share of clips (2, N, F), the first N real, that the network tells right."""
+    real, dreamed = network(clips)[..., 0] > 0
+    return float((real.float().mean() + (~dreamed).float().mean()) / 2)
 
 
 def measure_speed(model, frames=300):

@@ -89,10 +89,10 @@ def make_toy_data(folder):
             "keys": rng.integers(0, 2, (64, 4)).astype(np.uint8), "restart": np.arange(64) % 40 == 0,
             "over": np.arange(64) % 40 == 39})
     (folder / "held_out").mkdir()
-    frames = np.repeat(np.repeat(rng.integers(0, 256, (1, 26, 12, 12, 3), np.uint8), 8, 2), 8, 3)
+    frames = np.repeat(np.repeat(rng.integers(0, 256, (4, 26, 12, 12, 3), np.uint8), 8, 2), 8, 3)
     data.save_episode(folder / "held_out" / "gait.npz", {
-        "frames": frames, "keys": rng.integers(0, 2, (1, 26, 4)).astype(np.uint8),
-        "restart": np.arange(26)[None] == 0, "over": np.zeros((1, 26), bool)})
+        "frames": frames, "keys": rng.integers(0, 2, (4, 26, 4)).astype(np.uint8),
+        "restart": np.tile(np.arange(26) == 0, (4, 1)), "over": np.zeros((4, 26), bool)})
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from helpers import run
 from PIL import Image
+from scipy.stats import norm
 
 import evaluate
 import metrics
@@ -103,13 +104,75 @@ def test_falls_and_lives_are_counted():
     assert metrics.count_falls(np.array([[1, 1, 0, 1]], bool)) == 1  # the first frame's fall is not in it
 
 
-def test_the_detector_finds_falls_in_what_is_painted(rng):
-    z = rng.uniform(0, 255, (6, 100, 16)).astype(np.float32)
-    kinds, model = {"random": {"over": z[..., 0] > 200}}, Recorded(z)
-    detector = metrics.FallDetector(model, kinds, {"random": z})
-    other = rng.uniform(0, 255, (3, 100, 16)).astype(np.float32)
-    assert (detector(other) == (other[..., 0] > 200)).mean() > 0.9
-    assert abs(int(metrics.count_falls(detector(z))) - metrics.count_falls(kinds["random"]["over"])) <= 2
+class Told(Recorded):
+    """A model that tells recorded ends of lives, bool (N, T), or draws them with a probability (N, T)."""
+    lots = 1
+
+    def __init__(self, z, over):
+        super().__init__(z)
+        self.over, self.t = over, 0
+
+    def zero_state(self, n):
+        return [np.zeros((1, n, 1))] * 2
+
+    def play(self, state, keys, seed):
+        return None, self.over[:, -keys.shape[1]:], None
+
+    def step(self, state, keys, lots):
+        """A step with a lot of 30 or -30 is the one that is taken, others only ask."""
+        t = self.t
+        self.t += abs(lots[0, 0]) == 30
+        return state, norm.cdf(lots[:, 0]) < self.over[:, t]
+
+
+def test_dreamed_falls_are_compared_with_real_ones():
+    """Two episodes: 2 and 1 falls in reality, 1 and 1 in the dream."""
+    real, dreamed = np.zeros((2, 2, CONTEXT + 20), bool)
+    real[0, [CONTEXT + 2, CONTEXT + 12]] = real[1, CONTEXT + 9] = True
+    dreamed[0, CONTEXT + 5] = dreamed[1, CONTEXT + 9] = True
+    z = np.zeros((2, CONTEXT + 20, 16), np.float32)
+    kinds = {"random": {"over": real, "keys": np.zeros((2, CONTEXT + 20, 4))}}
+    figures = metrics.measure_falls(Told(z, dreamed), kinds, {"random": z})[0]["random"]
+    assert figures["falls"] == 3 and figures["real"] == {"per_1000_frames": 3000 / 38, "mean_life_frames": 10}
+    assert figures["dreamed"] == {"per_1000_frames": 2000 / 38, "mean_life_frames": None}
+    assert figures["difference"] == pytest.approx(-100 / 3) and figures["distance"] is None
+    assert figures["error"] == pytest.approx(100 / 3 * np.std([-1, 0]) * 2 ** 0.5)
+
+    dreamed[0, CONTEXT + 16] = True
+    figures, lengths = metrics.measure_falls(Told(z, dreamed), kinds, {"random": z})
+    assert [x.tolist() for x in lengths["random"]] == [[10], [11]] and figures["random"]["distance"] == 1
+    model = Recorded(z)
+    model.lots = 0
+    assert set(metrics.measure_falls(model, kinds, {"random": z})[0]["random"]) == {"falls", "real"}
+
+
+@pytest.mark.parametrize(("told", "gap"), [(0.3, 0), (0.8, 0.5)])
+def test_the_probability_of_an_end_is_held_against_their_frequency(told, gap):
+    """3 of 10 steps end a life."""
+    over = np.zeros((1, 11), bool)
+    over[0, [2, 5, 9]] = True
+    arrays = {"over": over, "keys": np.zeros((1, 11, 4))}
+    figures = metrics.measure_over(Told(None, np.full((1, 10), told)), arrays, np.zeros((1, 11, 16)))
+    assert figures == {"expected": pytest.approx(1000 * told), "real": 300, "gap": pytest.approx(gap)}
+
+
+def test_a_frame_that_no_real_one_resembles_is_off_the_manifold(rng):
+    z = np.zeros((4, 50, 16), np.float32)
+    z[..., 0] = rng.integers(50, 150, z.shape[:2])
+    manifold = metrics.Manifold(Recorded(z), {"random": z[:2], "human": z[2:]})
+    other = np.zeros((2, 3, 16), np.float32)
+    other[..., 0] = [[60, 99, 200], [140, 20, 250]]
+    assert manifold.is_off(other).tolist() == [[False, False, True], [False, True, True]]
+
+
+def test_the_classifier_tells_dreams_that_differ(rng):
+    z = rng.normal(size=(8, 60, 16)).astype(np.float32)
+    kinds, model = {"random": {"keys": np.zeros((8, 60, 4))}}, Recorded(z)
+    same, other = (rng.normal(mean, 1, (8, 60 - CONTEXT, 16)) for mean in (0, 1))
+    for dream, low, high in ((same, 0.35, 0.65), (other, 0.95, 1)):
+        model.rollout_after = lambda z, keys, seed, dream=dream: dream
+        assert low <= metrics.measure_classifier(model, kinds, {"random": z}) <= high
+    assert metrics.measure_classifier(model, kinds, {"random": z[:, :20]}) is None
 
 
 # --------------------------------------------------------------------------------------------------- dynamics
@@ -178,12 +241,13 @@ FIGURES = {
         "rollout": {"gain_db_whole": {"0.1": 1.0, "0.5": 2.0}, "gain_db_moving": {"0.1": 1.0, "0.5": 2.0},
                     "valid_horizon_s_whole": 0.5, "control_db_whole": {"0.5": 1.0}}}
         for n, kind in enumerate(("random", "human"))},
-    "stability": {kind: {"frozen": 0.5, "exploded": 0.25, "off_manifold": 0.1, "spread": 1.0,
-                         "real_spread": None}
+    "stability": {kind: {"frozen": 0.5, "real_frozen": None, "exploded": 0.25, "off_manifold": 0.1,
+                         "halfway": 0.1, "spread": 1.0, "real_spread": None}
                   for kind in ("random", "human", "none", "all")},
     "falls": {kind: {"real": {"per_1000_frames": 20.0, "mean_life_frames": 40.0},
                      "dreamed": {"per_1000_frames": 0.0, "mean_life_frames": None}, "falls": 3}
               for kind in ("random", "human")},
+    "classifier": 0.75,
     "speed": {"p50_ms": 3.0, "p95_ms": None}}
 
 
@@ -198,6 +262,7 @@ def test_table_has_a_row_for_what_is_measured():
     assert rows["long dreams (random / human / none / all): exploded, %"] == "25.0 / 25.0 / 25.0 / 25.0"
     assert rows["the same of real play under such keys"] == "- / - / - / -"
     assert rows["frames of a life, dreamed"] == "- / -"
+    assert rows["could it be real? Accuracy of a classifier, clips of 16 frames, %"] == "75"
     assert rows["milliseconds a frame, p50 and p95"] == "3.0 / -"
     assert not [title for title in rows if "1.0 s" in title or "pose" in title or "cosine" in title]
 
@@ -214,7 +279,7 @@ def test_table_refuses_a_report_that_lacks_what_all_have():
 
 @pytest.fixture(scope="module")
 def report(toy_data, toy_model, tmp_path_factory):
-    """The report of the toy model on its 26 held-out frames -> folder."""
+    """The report of the toy model on its 26 held-out frames of each of 4 episodes -> folder."""
     out = tmp_path_factory.mktemp("report")
     result = run("evaluate.py", "--data", toy_data, "--out", out, "--dream-frames", 8)
     assert result.returncode == 0, result.stderr
@@ -224,11 +289,12 @@ def report(toy_data, toy_model, tmp_path_factory):
 
 def test_report_holds_every_figure(report, toy_model):
     (name, figures), = json.loads((report / "report.json").read_text()).items()
-    assert name == str(toy_model) and set(figures) == {"kinds", "stability", "falls", "speed"}
+    assert name == str(toy_model) and set(figures) == {
+        "kinds", "stability", "falls", "classifier", "speed"}
     assert set(figures["stability"]) == {"random", "human", "none", "all"}
     assert set(figures["falls"]) == {"gait"}
     kind = figures["kinds"]["gait"]
-    assert set(kind) == {"frames", "ceiling", "one_step", "rollout"} and kind["frames"] == 26
+    assert set(kind) == {"frames", "ceiling", "one_step", "rollout", "over"} and kind["frames"] == 4 * 26
     assert 0 < kind["ceiling"]["psnr_db"] < 20
     assert set(kind["rollout"]["gain_db_whole"]) == {"0.1", "0.5", "1.0"}
     assert {path.name for path in report.iterdir()} == {
