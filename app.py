@@ -51,15 +51,15 @@ class Visitor:
         self.lock, self.calls = threading.Lock(), threading.BoundedSemaphore(MAX_CALLS)
 
     def restart(self, model, state):
-        """Begin a dream at a start state -> [its first frame] uint8 (1, 96, 96, 3)."""
+        """Begin a dream at a start state -> its first frame, uint8 (1, 96, 96, 3)."""
         self.model, self.state, self.steps, self.over = model, state, 0, False
         self.seed = secrets.randbits(32)
         return model.decode(state[0])
 
-    def step(self, keys, count):
+    def step(self, keys, count, temperature):
         """Hold keys (K) for one frame -> images on the way to it, it last: uint8 (count, 96, 96, 3)."""
         before = self.state[0]
-        lots = draw_lots([self.seed], self.steps, self.model.lots)
+        lots = draw_lots([self.seed], self.steps, self.model.lots, temperature)
         new_life = self.over
         self.state, (self.over,) = self.model.step(self.state, [keys], lots)
         self.steps += 1
@@ -119,7 +119,8 @@ class Visitors:
             return name
 
     def step(self, call):
-        """{visitor, keys: K times 0 or 1, images: 1 to MAX_IMAGES} -> images on the way to the next frame."""
+        """{visitor, keys: K times 0 or 1, images: 1 to MAX_IMAGES, chance: temperature of the lots, 0 to 2}
+        -> images on the way to the next frame."""
         visitor = self.find(call)
         if visitor is None or visitor.model is None:
             return UNKNOWN
@@ -128,7 +129,10 @@ class Visitors:
             return {"error": f"keys must be {expected} numbers, each 0 or 1"}
         if not isinstance(images, int) or not 1 <= images <= MAX_IMAGES:
             return {"error": f"images must be a number from 1 to {MAX_IMAGES}"}
-        return visitor.answer(lambda: visitor.step(keys, images))
+        temperature = call.get("chance", 1)
+        if not isinstance(temperature, (int, float)) or not 0 <= temperature <= 2:
+            return {"error": "chance must be a number from 0 to 2"}
+        return visitor.answer(lambda: visitor.step(keys, images, temperature))
 
     def stay(self, call):
         """{visitor}: keeps the place of a visitor who pauses."""
@@ -164,7 +168,7 @@ def make_page(models, visitors, data_folder):
     for n, (name, model) in enumerate(models.items()):
         meta = {field: model.meta.get(field) for field in ("game", "keys", "shape", "frame_ms")}
         plain = f"plain/?model=played{n}" if (model.folder / "model.js").exists() else None
-        props.append({"name": name, "starts": len(model.starts), "plain": plain, **meta})
+        props.append({"name": name, "starts": len(model.starts), "lots": model.lots, "plain": plain, **meta})
     with gr.Blocks(title="A game, hallucinated", analytics_enabled=False, delete_cache=(600, 3600)) as page:
         with gr.Tab("Play"):
             gr.HTML(html_template=html, css_template=css, js_on_load=keys_js + app_js, models=props,

@@ -146,13 +146,16 @@ function readOptions() {
   loop.compare = byId('compare').open;
   loop.speed = 2 ** Number(byId('speed').value);
   byId('speed-now').textContent = `${Number(loop.speed.toPrecision(2))}×`;
+  dream.temperature = Number(byId('chance').value);
+  byId('chance-now').textContent = dream.temperature ? `${dream.temperature}×` : 'none';
   document.body.dataset.crisp = byId('crisp').checked ? 'yes' : '';
   if (loop.past.length) showMoment();
 }
 
 function connectOptions() {
+  byId('chance').parentElement.hidden = !dream.lots;
   byId('smooth').checked = !matchMedia('(prefers-reduced-motion: reduce)').matches;
-  for (const id of ['smooth', 'crisp', 'ghost', 'nudge', 'speed']) byId(id).addEventListener('input', readOptions);
+  for (const id of ['smooth', 'crisp', 'ghost', 'nudge', 'speed', 'chance']) byId(id).addEventListener('input', readOptions);
   for (const id of ['inside', 'compare']) byId(id).addEventListener('toggle', readOptions);
   readOptions();
 }

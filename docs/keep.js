@@ -38,7 +38,10 @@ function linkTo(dream, model) {
   const { start, log, sum, meta, seed } = dream, keys = logToText(log, meta.keys.length);
   const query = new URLSearchParams({ model });
   const hash = new URLSearchParams({ start, keys, sum: sumToText(sum), dream: modelMark(meta) });
-  if (dream.lots) hash.set('seed', seed);
+  if (dream.lots) {
+    hash.set('seed', seed);
+    hash.set('chance', dream.temperature);
+  }
   return `${location.href.split(/[?#]/)[0]}?${query}#${hash}`;
 }
 
@@ -49,7 +52,7 @@ function readLink(meta) {
   const start = Number(hash.get('start'));
   if (!(start in meta.starts)) throw new Error('this link is damaged');
   return { start, log: textToLog(keys, meta.keys.length), sum: hash.get('sum'), mark: hash.get('dream'),
-    seed: Number(hash.get('seed')) };
+    seed: Number(hash.get('seed')), temperature: Number(hash.get('chance') ?? 1) };
 }
 
 // Moments of the dream as an animated GIF in the shape of the game -> Blob. onProgress(share)
@@ -83,9 +86,11 @@ function saveAs(blob, name) {
 
 // ---- what the buttons do
 
-function playLink({ start, log, sum, mark, seed }) {
+function playLink({ start, log, sum, mark, seed, temperature }) {
   loop.begin(start);
-  dream.seed = seed;
+  Object.assign(dream, { seed, temperature });
+  byId('chance').value = temperature;
+  readOptions();
   loop.setPlayer('you', logPlayer(log, dream.meta.keys.length, () => {
     const own = sumToText(dream.sum), same = 'the same frames, bit for bit';
     const result = sum === own ? same : `the link says ${sum}, so this is another dream`;

@@ -228,6 +228,7 @@ def test_it_fits_the_screen(phone, page, width, height):
 
 DREAM = """async () => {
   dream.restart(1);
+  dream.temperature = 0.5;
   const steps = [];
   for (let n = 0; n < 256; n++) {
     await dream.step([n & 1, n >> 3 & 1, n >> 1 & 1, n >> 5 & 1]);
@@ -245,7 +246,7 @@ def check_dream(page, folder):
     now = model.state(start["z"], start["h"], start["c"])
     for n, step in enumerate(steps):
         keys = np.float32([[n & 1, n >> 3 & 1, n >> 1 & 1, n >> 5 & 1]])
-        now, (over,) = model.step(now, keys, draw_lots([seed], n, model.lots))
+        now, (over,) = model.step(now, keys, draw_lots([seed], n, model.lots, 0.5))
         np.testing.assert_allclose(step["z"], now[0][0], atol=1e-3, rtol=1e-3)
         assert step["over"] == over
         if step["rgba"]:

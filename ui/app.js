@@ -8,11 +8,12 @@ const SILENT_MS = 3000;   // no answer for so long: the server is gone
 const STAY_MS = 1500;     // a paused page tells the server this often that it is still there
 const IMAGE_MS = 33;      // between two images: there are several on the way from one frame to the next
 const SPEEDS = [0.25, 0.5, 1, 2, 4];
+const CHANCES = [["no chance", 0], ["half the chance", 0.5], ["chance as in the game", 1], ["twice the chance", 2]];
 
 // elements
 const find = (selector) => element.querySelector(selector);
 const canvas = find("canvas"), state = find("output"), pace = find(".pace"), pause = find(".pause");
-const [models, starts, speeds] = [".model", ".start", ".speed"].map(find);
+const [models, starts, speeds, chances] = [".model", ".start", ".speed", ".chance"].map(find);
 const context = canvas.getContext("2d");
 
 // state
@@ -81,7 +82,8 @@ async function start() {
 async function step() {
   const asked = visitor, images = Math.ceil(frameMs() / IMAGE_MS - 0.1);
   const down = keyboard.held();
-  const answer = await ask("step", { visitor, keys: down, images: Math.min(images, props.max_images) });
+  const options = { images: Math.min(images, props.max_images), chance: Number(chances.value) };
+  const answer = await ask("step", { visitor, keys: down, ...options });
   if (answer) show(answer, asked, down.join(""));
 }
 
@@ -136,6 +138,7 @@ function choose(name) {
   starts.replaceChildren(...Array.from({ length: model.starts }, (_, i) =>
     new Option(`start ${i + 1}: ${i ? "mid-run" : "a new life"}`, i)));
   starts.hidden = model.starts < 2;
+  chances.hidden = !model.lots;
   find(".plain").hidden = !model.plain;
   find("a").href = model.plain || "";
   find("kbd").hidden = keyboard.codes.includes("KeyR"); // then it is a key of the game
@@ -154,6 +157,7 @@ starts.onchange = start;
 models.append(...props.models.map(({ name }) => new Option(name, name)));
 models.hidden = props.models.length < 2;
 speeds.append(...SPEEDS.map((speed) => new Option(`${speed}x`, speed, speed === 1, speed === 1)));
+chances.append(...CHANCES.map(([text, chance]) => new Option(text, chance, chance === 1, chance === 1)));
 choose(props.models[0].name);
 setInterval(showStatus, 250);
 play();
