@@ -8,6 +8,7 @@ Writes  data/<game>/frames/episode_*.npz, keys.json, meta.json, contact_sheet.pn
     python collect.py --game qwop                         # the real game, from its page (--url: a local copy)
     python collect.py --game runner --replay keys.json    # key lists: of another recording, or your own play
     python collect.py --game runner --held-out            # what evaluate.py measures on, never trained on
+    python collect.py --data data/played --player docs/model/runner/player.json    # who learned in the dream
 
 The same seed gives the same bytes, whatever the machine's speed. Stop it at any time: the same command
 resumes.
@@ -15,6 +16,7 @@ resumes.
 Shapes: T frames of an episode, K keys
 """
 import argparse
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
@@ -160,10 +162,12 @@ def record_episodes(game, folder, args):
 
     # All keys are known before the first episode: keys.json is the data set in small
     data.set_damaged_aside(folder, ("restart",))
-    policy.lists = read_key_lists(folder, game, args)
-    episodes = len(policy.lists) if args.replay else args.episodes
-    policy.lists = {n: policy(n) for n in range(max(episodes, len(policy.lists)))}
-    policies.save_lists(folder / "keys.json", game, args.ticks_per_frame, policy.lists.values())
+    episodes = args.episodes
+    if not args.player:
+        policy.lists = read_key_lists(folder, game, args)
+        episodes = len(policy.lists) if args.replay else args.episodes
+        policy.lists = {n: policy(n) for n in range(max(episodes, len(policy.lists)))}
+        policies.save_lists(folder / "keys.json", game, args.ticks_per_frame, policy.lists.values())
 
     recorded = data.episode_files(folder)
     missing = [n for n in range(episodes) if n not in recorded]
@@ -179,6 +183,9 @@ def record_episodes(game, folder, args):
     with tqdm(total=len(missing) * args.frames, unit=" frames", unit_scale=True, smoothing=0.05) as bar:
         for _ in workers.record(game, policy, missing, args, Save(folder), bar, note):
             pass  # the sink has written it
+    if args.player:  # its keys are known now
+        played = [(episode["keys"], 0) for _, episode in data.load_episodes(folder, ("keys",))]
+        policies.save_lists(folder / "keys.json", game, args.ticks_per_frame, played)
     draw(folder, (facts or old or {}).get("shape"), args.ticks_per_frame * game.tick_ms)
 
 
@@ -191,6 +198,8 @@ def main():
     parser.add_argument("--episodes", type=int, default=190, help="how many there are in the end")
     parser.add_argument("--replay", nargs="+", default=[], metavar="FILE",
                         help="instead: play these key lists, as episodes behind those of the folder")
+    parser.add_argument("--player", type=Path, metavar="FILE",
+                        help="instead: this player.json, in its model folder, chooses the keys")
     parser.add_argument("--held-out", action="store_true",
                         help="instead: record the episodes that evaluate.py measures on")
     parser.add_argument("--lives", type=int, default=60,

@@ -113,10 +113,22 @@ class Model:
         what is likeliest -> the next state, over bool (N): whether the life has ended"""
         feed = {"z": state[0], "keys": np.asarray(keys, np.float32), "h": state[1], "c": state[2]}
         if not self.lots:
-            return self.dynamics.run(["z_next", "h_next", "c_next"], feed), np.zeros(len(keys), bool)
+            state = self.dynamics.run(["z_next", "h_next", "c_next"], feed)
+            return state, self.read("over", state) > 0.5
         feed["noise"] = np.zeros((len(keys), self.lots), np.float32) if lots is None else lots
         *state, over = self.dynamics.run(["z_next", "h_next", "c_next", "over"], feed)
         return state, over > 0.5
+
+    def metres(self, state):
+        """What the state tells of the metres run in the step just made -> (N,)"""
+        return self.read("metres", state)
+
+    def read(self, name, state):
+        """A number that meta.json's readout tells -> (N,), zeros without one."""
+        if "readout" not in self.meta:
+            return np.zeros(len(state[0]))
+        bias, *weights = self.meta["readout"][name]
+        return bias + np.concatenate([*state[1], state[0]], axis=1) @ np.float32(weights)
 
     def teach(self, z, keys):
         """Teacher forcing: true z (B, T, Z), keys (B, T, K) -> predicted z_next (B, T, Z), [h, c]"""

@@ -2,6 +2,7 @@
 
 Shapes: L frames that are played, T that are recorded of them, K keys
 """
+import base64
 import contextlib
 import functools
 import http.server
@@ -215,12 +216,29 @@ class Recorder:
     def play(self, keys, ticks_per_frame, skip=0):
         """Play keys uint8 (skip + T, K) from a fresh life -> arrays of the episode (see data.py), without its
         first `skip` frames."""
-        T = len(keys) - skip
-        bodies = self.evaluate("job => recorder.play(job)",
-                               {"keys": keys.tolist(), "skip": skip, "ticksPerFrame": ticks_per_frame,
-                                "address": f"{self.server.address}/episode"}) // 3
+        pose_size = self.evaluate("job => recorder.play(job)",
+                                  {"keys": keys.tolist(), "skip": skip, "ticksPerFrame": ticks_per_frame,
+                                   "address": f"{self.server.address}/episode"})
+        return self.receive(keys[skip:], pose_size // 3)
+
+    def play_live(self, player, frames, ticks_per_frame):
+        """Let a player choose the keys from frame to frame -> arrays of the episode, as of play().
+
+        player(frame uint8 (96, 96, 3), restart, over) -> keys (K)"""
+        self.evaluate("job => recorder.open(job)", {"frames": frames, "ticksPerFrame": ticks_per_frame})
+        keys = np.zeros((frames, len(self.game.keys)), np.uint8)
+        for t in range(frames):
+            answer = self.evaluate("keys => recorder.step(keys)", keys[t - 1].tolist())
+            frame = np.frombuffer(base64.b64decode(answer["rgb"]), np.uint8).reshape(SIZE, SIZE, 3)
+            keys[t] = player(frame, answer["restart"], answer["over"])
+        pose_size = self.evaluate("address => recorder.finish(address)", f"{self.server.address}/episode")
+        return self.receive(keys, pose_size // 3)
+
+    def receive(self, keys, bodies):
+        """What the page has posted of an episode under keys (T, K) -> its arrays."""
+        T = len(keys)
         body = self.server.posted.get(timeout=self.patience)
-        episode = {"keys": keys[skip:]}
+        episode = {"keys": keys}
         floats = np.frombuffer(body, np.float32, count=T * (3 * bodies + bool(self.game.score)))
         start = floats.nbytes
         frames = np.frombuffer(body, np.uint8, T * SIZE * SIZE * 3, start)
@@ -231,7 +249,7 @@ class Recorder:
             episode["pose"] = floats[:T * 3 * bodies].reshape(T, bodies, 3)
         if self.game.score:
             episode["score"] = floats[T * 3 * bodies:]
-        varied = len(np.unique(keys[skip:], axis=0)) > keys.shape[1]  # a few keys may rightly change nothing
+        varied = len(np.unique(keys, axis=0)) > keys.shape[1]  # a few keys may rightly change nothing
         if T > 1 and varied and (episode["frames"] == episode["frames"][0]).all():
             raise GameError(f"{self.game.name}: {T} frames without change: is {self.game.canvas} the right "
                             "canvas, and does the game run?")

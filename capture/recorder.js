@@ -80,8 +80,8 @@
     return context;
   };
 
-  // A reader of frames: aim(n) is called before frame n of a batch is drawn, read(frames, start, n) after the
-  // n frames of a batch are. It writes them as 96 x 96 RGB bytes from frames[start] on.
+  // A reader of frames: aim(n) is called before frame n of a batch is drawn, read(frames, start, first, last) after
+  // frame `last` is. It writes frames `first` to `last` of the batch as 96 x 96 RGB bytes from frames[start] on.
 
   function canvasReader(canvas) { // any canvas, one frame in a batch
     let context = canvas.width === SIZE && canvas.height === SIZE && canvas.getContext("2d");
@@ -185,16 +185,17 @@
       apply();
     }
 
-    function read(frames, start, n) {
+    function read(frames, start, first, last) {
+      const low = Math.floor(first / columns) * side, high = Math.floor(last / columns + 1) * side;
       if (!drawn) throw new Error("hook WebGL: the game draws nothing with the context that it requested");
       real.bindFramebuffer(gl.FRAMEBUFFER, tiles);
-      gl.readPixels(0, 0, width, Math.ceil(n / columns) * side, gl.RGBA, gl.UNSIGNED_BYTE, bytes);
+      gl.readPixels(0, low, width, high - low, gl.RGBA, gl.UNSIGNED_BYTE, bytes);
       real.bindFramebuffer(gl.FRAMEBUFFER, marked);
       gl.readPixels(0, 0, 1, 1, gl.RGBA, gl.UNSIGNED_BYTE, texel.fill(0));
       real.bindFramebuffer(gl.FRAMEBUFFER, target || tiles);
       if (texel.join() !== known.join()) throw new Error("WebGL context lost");
-      for (let tile = 0, i = start; tile < n; tile++) {
-        const corner = Math.floor(tile / columns) * side * width + tile % columns * side;
+      for (let tile = first, i = start; tile <= last; tile++) {
+        const corner = (Math.floor(tile / columns) * side - low) * width + tile % columns * side;
         for (let row = SIZE - 1; row >= 0; row--) { // WebGL counts rows from the bottom
           for (let column = 0; column < SIZE; column++) {
             let redBlue = 0, green = 0; // redBlue: two sums in one number
@@ -236,9 +237,9 @@
   const letGo = (game) => { for (const key of game.keys) hold(key, false); };
   const draw = (game, on) => { if (game.draw) game.draw(on); };
 
-  // Play rows of keys from a fresh life. before(t) is called before frame t, each(t, fresh) after it; if
-  // each() returns true, the play ends.
-  function playFrames(game, keys, ticksPerFrame, each, before = () => {}) {
+  // Play rows of keys from a fresh life -> yields t, whether it is the first of a life, of each frame, which is
+  // played when the next one is asked for. before(t) is called before frame t.
+  function* playFrames(game, keys, ticksPerFrame, before = () => {}) {
     letGo(game);
     let fresh = true;
     for (let t = 0; t < keys.length; t++) {
@@ -246,7 +247,7 @@
       if (fresh) game.restart();
       if (t > 0) for (const [k, key] of game.keys.entries()) hold(key, Boolean(keys[t - 1][k]));
       playTicks(ticksPerFrame, game);
-      if (each(t, fresh)) return;
+      yield [t, fresh];
       fresh = Boolean(game.over());
     }
   }
@@ -311,7 +312,43 @@
 
     // Play keys[t] (rows of 0 and 1) from a fresh life; post pose, score, frames, restart and over of all but
     // the first `skip` frames as one block of bytes. Returns the number of floats in a pose.
-    async play({ keys, skip, ticksPerFrame, address }) {
+    async play(job) {
+      const episode = this.record(job);
+      for (;;) {
+        const { done, value } = episode.next();
+        if (!done) continue;
+        await post(job.address, { method: "POST", body: new Blob([value.bytes]) });
+        return value.poseSize;
+      }
+    },
+
+    // The same, but keys are only known from frame to frame: begin an episode of so many frames, ...
+    open({ frames, ticksPerFrame }) {
+      const keys = Array.from({ length: frames }, () => []);
+      this.live = { keys, t: 0, episode: this.record({ keys, skip: 0, ticksPerFrame, atOnce: 1 }) };
+    },
+
+    // ... then give the keys held since the last frame, get the next one: {rgb: base64, restart, over}, ...
+    step(keys) {
+      const { live } = this;
+      if (live.t > 0) live.keys[live.t - 1] = keys;
+      live.t += 1;
+      const { frames, restart, over, t } = live.episode.next().value;
+      const rgb = String.fromCharCode(...frames.subarray(t * SIZE * SIZE * 3, (t + 1) * SIZE * SIZE * 3));
+      return { rgb: btoa(rgb), restart: Boolean(restart[t]), over: Boolean(over[t]) };
+    },
+
+    // ... and after the last one, post all of it as play() does.
+    async finish(address) {
+      const { value } = this.live.episode.next();
+      await post(address, { method: "POST", body: new Blob([value.bytes]) });
+      return value.poseSize;
+    },
+
+    // An episode -> yields {t, frames, restart, over} after each frame, returns {bytes, poseSize}. atOnce: frames that
+    // are read at once, as many as the reader can by default. A tile's place may change a pixel by a level, so frame
+    // t is always drawn into the same tile.
+    *record({ keys, skip, ticksPerFrame, atOnce = this.reader.batch }) {
       const { game, reader } = this;
       const T = keys.length - skip;
       const poseSize = game.pose ? game.pose().length : 0;
@@ -327,12 +364,16 @@
       game.restart();
       for (let left = SETTLE; left > 0; left -= ticksPerFrame * game.tickMs) playTicks(ticksPerFrame, game);
       rng = 1;
-      playFrames(game, keys, ticksPerFrame, (t, fresh) => {
+      const aim = (t) => {
+        if (t === skip) draw(game, true);
+        if (t >= skip) reader.aim((t - skip) % reader.batch);
+      };
+      for (const [t, fresh] of playFrames(game, keys, ticksPerFrame, aim)) {
         const n = t - skip;
-        if (n < 0) return;
-        const slot = n % reader.batch;
-        if (slot === reader.batch - 1 || n === T - 1) {
-          reader.read(frames, (n - slot) * SIZE * SIZE * 3, slot + 1);
+        if (n < 0) continue;
+        const waiting = n % atOnce, slot = n % reader.batch;
+        if (waiting === atOnce - 1 || n === T - 1) {
+          reader.read(frames, (n - waiting) * SIZE * SIZE * 3, slot - waiting, slot);
         }
         restart[n] = fresh;
         over[n] = Boolean(game.over());
@@ -344,12 +385,9 @@
           pose.set(numbers, n * poseSize);
         }
         if (game.score) score[n] = game.score();
-      }, (t) => {
-        if (t === skip) draw(game, true);
-        if (t >= skip) reader.aim((t - skip) % reader.batch);
-      });
-      await post(address, { method: "POST", body: new Blob([bytes]) });
-      return poseSize;
+        yield { t: n, frames, restart, over };
+      }
+      return { bytes, poseSize };
     },
 
     // Play each list of keys without drawing, until the life or the list ends, or the score has not grown for
@@ -361,13 +399,13 @@
         const life = { scores: [], poses: [] };
         let best = -Infinity, bestFrame = 0;
         rng = 1;
-        playFrames(game, keys, ticksPerFrame, (t) => {
+        for (const [t] of playFrames(game, keys, ticksPerFrame)) {
           const score = game.score();
           life.scores.push(score);
           if (score > best) [best, bestFrame] = [score, t];
           if (game.pose && t % 10 === 0) life.poses.push(game.pose());
-          return game.over() || t - bestFrame > stall;
-        });
+          if (game.over() || t - bestFrame > stall) break;
+        }
         return life;
       });
     },

@@ -15,6 +15,7 @@ import data
 from capture import policies
 from capture.browser import TIMEOUT, GameError, Lost, Recorder
 from data import SIZE
+from player import LivePlayer
 
 VERSION = "0.1.0"           # of this project, for meta.json
 DEFAULTS = {"frames": 256, "ticks_per_frame": 3, "policy": None, "supersample": 2, "seed": 0}
@@ -76,7 +77,11 @@ def check_arguments(args, episodes):
 def make_policy(game, args):
     """The policy that these options ask for. args: those of add_arguments()."""
     gaits = policies.load_gaits(game.gaits)
+    if getattr(args, "player", None):
+        return policies.Policy("player", len(game.keys), args.frames, args.ticks_per_frame, args.seed, gaits)
     name = args.policy or ("mix" if gaits else "random")
+    if name == "player":
+        raise SystemExit("these episodes were chosen by a player: name it with --player, or another --data")
     if name in ("mix", "gait") and not gaits:
         raise SystemExit(f"{game.name} has no gaits in {game.gaits}: run  python -m capture.search_gaits "
                          f"--game {args.game}  first, or use --policy random")
@@ -89,6 +94,8 @@ def describe(game, args):
     keys = {"name": policy.name}
     if policy.name in ("random", "mix"):
         keys |= {"press": policies.PRESS, "let_go": policies.LET_GO}
+    if policy.name == "player":
+        keys["player"] = hashlib.sha256(args.player.read_bytes()).hexdigest()[:12]
     if policy.name in ("gait", "mix"):
         keys["gaits"] = hashlib.sha256(game.gaits.read_bytes()).hexdigest()[:12]
     side = SIZE * args.supersample if game.webgl else SIZE
@@ -119,6 +126,7 @@ class Job:
     # Of a worker process, which has one browser at a time
     recorder = None
     playwright = None
+    player = None
 
     def get_recorder(self):
         """The worker's Recorder, opened at the first call. Raises GameError if the game cannot be played."""
@@ -129,6 +137,12 @@ class Job:
             except SystemExit as error:  # no browser: it would end this process alone
                 raise GameError(str(error)) from None
         return self.recorder
+
+    def get_player(self, episode):
+        """The worker's LivePlayer, at the start of an episode."""
+        self.player = self.player or LivePlayer(self.args.player)
+        self.player.start(episode)
+        return self.player
 
     def drop_recorder(self):
         if self.recorder:
@@ -167,12 +181,17 @@ def open_pool(count, its_job):
 def play(episode):
     """In a worker: play one episode, again in a new browser if this one dies -> its number, what the sink
     returned, frames, Recorder.facts, lines about browsers that died."""
-    (keys, skip), lost = job.policy(episode), []
+    lost = []
     while True:
         try:
             recorder = job.get_recorder()
-            arrays = recorder.play(keys, job.policy.ticks_per_frame, skip)
-            return episode, job.sink(episode, arrays), len(keys) - skip, recorder.facts, lost
+            frames, ticks = job.policy.frames, job.policy.ticks_per_frame
+            if job.policy.name == "player":
+                arrays = recorder.play_live(job.get_player(episode), frames, ticks)
+            else:
+                keys, skip = job.policy(episode)
+                arrays = recorder.play(keys, ticks, skip)
+            return episode, job.sink(episode, arrays), len(arrays["keys"]), recorder.facts, lost
         except (Lost, BrowserError) as error:
             job.drop_recorder()
             lost.append(f"{error}: episode {episode} is recorded again in a new browser")

@@ -1,0 +1,85 @@
+"""The player: a small controller that chooses the keys from z, its last step, and a clock.
+
+Reads   player.json of a model folder (train_player.py): {game, encoder: start of its sha256, numbers: what
+        was learned, metres: run in the dream, and how}
+
+A key is held where its weights times the features are more than 0. Features are 1, the sine and cosine of the
+clock, z, and its last step. The clock starts with each life.
+
+Shapes: N dreams or games side by side, K keys, Z latent features, F = 3 + 2 Z features
+"""
+import json
+
+import numpy as np
+
+from dream import Model
+
+PERIOD = 8.0  # frames of the clock before anything is learned
+STARTS = 32   # in the real game: the n-th holds no key in its first n frames
+
+
+class Player:
+    """Chooses the keys of N dreams or games, each by its own numbers.
+
+    numbers (N, 1 + K F): log of the clock's period over PERIOD, then the weights. dz_std: of meta.json."""
+
+    def __init__(self, numbers, dz_std):
+        self.numbers, self.dz_std = np.asarray(numbers, np.float32), np.float32(dz_std)
+        features = 3 + 2 * len(self.dz_std)
+        self.weights = self.numbers[:, 1:].reshape(len(self.numbers), -1, features)        # (N, K, F)
+
+    @staticmethod
+    def size(keys, features):
+        """How many numbers there are to learn, for K keys and Z features."""
+        return 1 + keys * (3 + 2 * features)
+
+    def choose(self, z, step, frame):
+        """z (N, Z), its last step (N, Z), frames since the life began -> keys uint8 (N, K)"""
+        phase = frame * 2 * np.pi / (PERIOD * np.exp(self.numbers[:, 0]))
+        clock = np.stack([np.ones(len(z)), np.sin(phase), np.cos(phase)], axis=1)
+        features = np.concatenate([clock, z, step / self.dz_std], axis=1)
+        return (np.einsum("nkf,nf->nk", self.weights, features) > 0).astype(np.uint8)
+
+    def only(self, rows):
+        """The same for some of the N."""
+        return Player(self.numbers[rows], self.dz_std)
+
+
+class LivePlayer:
+    """Plays one real game: from frame to frame, as the Recorder's play_live() asks."""
+
+    def __init__(self, path, threads=1):
+        """path: of player.json, beside the encoder that it was trained with. Ends the program with one line
+        if they do not fit."""
+        self.model = Model(path.parent, threads)
+        self.player = load(path, self.model)
+
+    def start(self, number):
+        """Before an episode: no key is held in its first frames, as many as its number says."""
+        self.rest, self.t, self.life, self.z = number % STARTS, 0, 0, None
+
+    def __call__(self, frame, restart, over):
+        """A frame uint8 (96, 96, 3), whether a life begins or has ended in it -> keys uint8 (K)"""
+        z = self.model.encode(frame[None])
+        if restart or self.z is None:
+            self.life, self.z = 0, z
+        keys = self.player.choose(z, z - self.z, self.life)[0]
+        self.z, self.life, self.t = z, self.life + 1, self.t + 1
+        return keys if self.t > self.rest else 0 * keys
+
+
+def load(path, model):
+    """The Player of one game in a player.json. Ends the program with one line if it is none of this model."""
+    try:
+        player = json.loads(path.read_text())
+        if player["encoder"] != model.meta["sha256"]["encoder.onnx"][:16]:
+            raise ValueError("it learned with another encoder")
+        numbers = np.array(player["numbers"], np.float32)
+        if numbers.shape != (Player.size(len(model.meta["keys"]), model.features),):
+            raise ValueError(f"it has {numbers.size} numbers, which does not fit the model's keys and z")
+        if not np.isfinite(numbers).all():
+            raise ValueError("it has numbers that are not finite")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SystemExit(f"{path} is no player of this model ({type(error).__name__}: {error}): "
+                         "run  python train_player.py") from None
+    return Player(numbers[None], model.meta["dz_std"])

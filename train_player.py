@@ -1,0 +1,157 @@
+"""Train a player in the dream alone: a small controller that learns to run as far as it can.
+
+Reads   a model folder (export.py) that tells metres
+Writes  its player.json; data/<game>/player_log.jsonl, player_curve.png, player_resume.json,
+        player.png (the first seconds of its dream)
+
+    python train_player.py --game runner                              # data/runner/model
+    python train_player.py --game qwop --model docs/model/qwop
+    python collect.py --game qwop --player docs/model/qwop/player.json    # then: in the real game
+
+CMA-ES (Hansen 2016) tries controllers, each in a few dreams with lots and starts of their own, and moves on
+towards those that ran farthest by what the dream tells. The same command goes on for as long again.
+
+Shapes: N dreams side by side, Z latent features, K keys
+"""
+import argparse
+import shlex
+import sys
+import time
+from pathlib import Path
+
+import cma
+import numpy as np
+
+import data
+import plots
+from dream import Model, draw_lots
+from player import Player
+
+EVERY = 10     # generations between two reports
+MEASURED = 16  # dreams of a report
+REST = 12      # in the n-th dream no key is held in the first n % REST frames
+
+
+def dream_lives(model, player, frames, seeds, temperature):
+    """N dreams from the first start state, each under its own controller, until their lives end
+    -> metres (N), frames of the life (N).
+
+    seeds (N): of the lots, and of how many frames pass before the controller holds a key."""
+    n, alive = len(seeds), np.arange(len(seeds))
+    metres, life = np.zeros(n), np.full(n, frames)
+    state = [np.repeat(x, n, axis) for axis, x in zip((0, 1, 1), model.starts[0])]
+    step = np.zeros_like(state[0])
+    for t in range(frames):
+        keys = player.choose(state[0], step, t) * (t >= seeds[alive, None] % REST)
+        before = state[0]
+        state, over = model.step(state, keys, draw_lots(seeds[alive], t, model.lots, temperature))
+        metres[alive] += model.metres(state)
+        life[alive[over]] = t
+        step = state[0] - before
+        if over.any():  # go on with those that live
+            alive, player, step = alive[~over], player.only(~over), step[~over]
+            state = [state[0][~over], *(x[:, ~over] for x in state[1:])]
+        if not len(alive):
+            break
+    return metres, life
+
+
+def dream_of(model, player, frames):
+    """The first frames of one life, painted -> uint8 (frames, 96, 96, 3)"""
+    state, z = model.starts[0], [model.starts[0][0], model.starts[0][0]]
+    for t in range(frames):
+        state, _ = model.step(state, player.choose(z[-1], z[-1] - z[-2], t))
+        z.append(state[0])
+    return model.decode(np.concatenate(z[2:]))
+
+
+def open_search(path, args, model):
+    """What was learned so far (dict for JSON), of this model; at first a search from zeros.
+
+    mean, sigma: the middle of the search and how wide it is. best: metres."""
+    encoder = model.meta["sha256"]["encoder.onnx"][:16]
+    state = data.read_json(path) or {}
+    if state.get("encoder") != encoder:
+        path.with_name("player_log.jsonl").unlink(missing_ok=True)
+        size = Player.size(len(model.meta["keys"]), model.features)
+        state = {"encoder": encoder, "generation": 0, "seconds": 0.0, "best": -1.0, "sigma": 0.5,
+                 "mean": [0.0] * size}
+    print(f"{model.folder}: {len(state['mean'])} numbers to learn, {args.population} x {args.dreams} dreams "
+          f"a generation; {state['generation']} generations done")
+    return state, cma.CMAEvolutionStrategy(state["mean"], state["sigma"], {
+        "popsize": args.population, "seed": args.seed + state["generation"] + 1, "verbose": -9})
+
+
+def keep(folder, args, model, state, metres):
+    """Write what was learned so far, and if it is the best, the player and how it runs."""
+    plots.log(folder / "player_log.jsonl", {"epoch": state["generation"], "metres": metres})
+    plots.draw_curves(folder / "player_log.jsonl", folder / "player_curve.png", ["metres"])
+    if metres > state["best"]:
+        state["best"] = metres
+        frames = dream_of(model, Player([state["mean"]], model.meta["dz_std"]), 48)
+        plots.draw_strip(folder / "player.png", frames.reshape(4, 12, *frames.shape[1:]))
+        data.write_json(model.folder / "player.json", {
+            "game": model.meta["game"], "encoder": state["encoder"], "metres": round(metres, 1),
+            "frames": 2 * args.frames, "generation": state["generation"], "seconds": round(state["seconds"]),
+            "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+            "numbers": [round(x, 5) for x in state["mean"]]})
+    data.write_json(folder / "player_resume.json", state)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--game", default="runner", help="name or path of the game's description")
+    parser.add_argument("--data", default="data", help="folder of all recordings")
+    parser.add_argument("--model", type=Path, help="model folder (default: data/<game>/model)")
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--frames", type=int, default=300, help="longest life that counts")
+    parser.add_argument("--population", type=int, default=32, help="controllers in a generation")
+    parser.add_argument("--dreams", type=int, default=3, help="of each controller")
+    parser.add_argument("--temperature", type=float, default=1.0, help="of the lots; 0: what is likeliest")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    if min(args.minutes, args.frames, args.population - 3, args.dreams) <= 0 or args.temperature < 0:
+        raise SystemExit("--minutes, --frames and --dreams must be more than 0, --population more than 3, "
+                         "--temperature at least 0")
+    folder = data.game_folder(args.data, args.game)
+    model = Model(args.model or folder / "model")
+    if "readout" not in model.meta:
+        raise SystemExit(f"{model.folder} does not tell metres: record with a score, and export again")
+
+    folder.mkdir(parents=True, exist_ok=True)
+    state, search = open_search(folder / "player_resume.json", args, model)
+
+    start = last = time.perf_counter()
+    while time.perf_counter() - start < 60 * args.minutes:
+        # A generation: the same starts and lots for all
+        candidates = np.array(search.ask())
+        seeds = state["generation"] * args.dreams + np.arange(args.dreams)
+        players = Player(np.repeat(candidates, args.dreams, 0), model.meta["dz_std"])
+        metres, _ = dream_lives(model, players, args.frames, np.tile(seeds, args.population),
+                                args.temperature)
+        search.tell(candidates, -metres.reshape(-1, args.dreams).mean(1))
+        state["generation"] += 1
+        if state["generation"] % EVERY:
+            continue
+
+        # Measure the middle of the search, in longer dreams
+        state |= {"mean": search.mean.tolist(), "sigma": float(search.sigma)}
+        middle = Player(np.repeat(search.mean[None], MEASURED, 0), model.meta["dz_std"])
+        metres, life = dream_lives(model, middle, 2 * args.frames, np.arange(MEASURED), args.temperature)
+        now = time.perf_counter()
+        state["seconds"], last = state["seconds"] + now - last, now
+        print(f"generation {state['generation']:4d} | {2 * args.frames} dreamed frames: median "
+              f"{np.median(metres):5.1f} m, {min(metres):5.1f} to {max(metres):5.1f} m, lives of "
+              f"{np.median(life):.0f} frames | {args.minutes - (now - start) / 60:.1f} min left", flush=True)
+        with data.disk_errors(folder):
+            keep(folder, args, model, state, float(np.median(metres)))
+    print(f"best: {state['best']:.1f} m in {2 * args.frames} dreamed frames, in "
+          f"{model.folder / 'player.json'}; look at {folder / 'player.png'}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        raise SystemExit("\nstopped: the same command goes on after the last report") from None
