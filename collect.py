@@ -27,6 +27,7 @@ from capture import policies, workers
 from capture.games import load_game
 
 HELD_OUT_SEED = 1_000_000  # added to the seed: no episode of training is played again
+RHYTHM = 300               # frames of a rhythm: held-out patterns of keys, of which only the metres are kept
 
 
 class Save:
@@ -41,7 +42,7 @@ class Save:
 
 class Keep:
     """Sink of a worker for episodes that share a file: returns each, those that only count lives with the
-    frames before FORK alone. Picklable."""
+    frames before FORK alone, those that only count metres without frames. Picklable."""
 
     def __init__(self, whole):
         """whole: {kind: the number of its whole episodes}"""
@@ -51,8 +52,10 @@ class Keep:
         kind, number = episode
         if number < self.whole[kind]:
             return arrays
-        frames = arrays["frames"][:policies.FORK].copy()
-        return {"frames": frames, "keys": arrays["keys"], "over": arrays["over"]}
+        kept = {"keys": arrays["keys"], "over": arrays["over"]}
+        if kind == "rhythms":
+            return kept | {"score": arrays["score"].copy()}
+        return kept | {"frames": arrays["frames"][:policies.FORK].copy()}
 
 
 def draw(folder, shape, frame_ms):
@@ -71,17 +74,19 @@ def draw(folder, shape, frame_ms):
 
 def print_summary(folder):
     """Print how many lives were recorded, how long they last, and how far they get."""
-    frames, lengths, scores = 0, [], []
-    for _, episode in data.load_episodes(folder, ("restart", "score")):
+    frames, lengths, scores, first = 0, [], [], []
+    for _, episode in data.load_episodes(folder, ("restart", "over", "score")):
         frames += len(episode["restart"])
         lengths += np.diff(np.flatnonzero(episode["restart"])).tolist()
         scores += episode.get("score", np.zeros(0)).tolist()
+        if "score" in episode:
+            first.append(episode["score"][episode["over"].cumsum() == 0].max(initial=0))
     if lengths:
         print(f"{frames:,} frames, {1000 * len(lengths) / frames:.1f} lives end in 1,000 of them; "
               f"they last {np.mean(lengths):.1f} frames (median {np.median(lengths):.0f})")
     if scores:
         print(f"score: median {np.median(scores):.1f}, 90% below {np.quantile(scores, 0.9):.1f}, "
-              f"most {max(scores):.1f}")
+              f"most {max(scores):.1f}; of the first lives: median {np.median(first):.1f}")
 
 
 def read_key_lists(folder, game, args):
@@ -104,14 +109,17 @@ def read_key_lists(folder, game, args):
 
 def record_held_out(game, folder, args):
     """Record what evaluate.py measures on, one file for each kind of keys: a few whole episodes, and of more
-    episodes only the first frames, the keys and the falls, from which lives are counted."""
+    episodes only the first frames, the keys and the falls, from which lives are counted. Of rhythms only the
+    keys, the falls and the metres."""
     gaits, choices = policies.load_gaits(game.gaits), policies.combinations(len(game.keys))
-    # kind: whole episodes, episodes that only count lives, frames of each
+    # kind: whole episodes, episodes that only count lives or metres, frames of each
     kinds = {"random": (4, args.lives, args.frames), "human": (4, args.lives, args.frames),
              "held": (2 + len(game.keys), 0, args.frames),
              "choices": (6 * len(choices), 0, policies.FORK + 10)}
     if gaits:
         kinds["gait"] = (4, args.lives, args.frames)
+    if game.score:
+        kinds["rhythms"] = (0, args.rhythms, RHYTHM)
     meta = workers.describe(game, args) | {"seed": args.seed + HELD_OUT_SEED, "policy": None}
     workers.check_meta(folder / "meta.json", meta)
 
@@ -139,10 +147,11 @@ def record_held_out(game, folder, args):
 
 
 def save_held_out(path, episodes, whole):
-    """Write all episodes {number: arrays} of a kind, of which the first `whole` are whole ones."""
+    """Write all episodes {number: arrays} of a kind, of which the first `whole` are whole ones, or none."""
     episodes = [episodes[n] for n in range(len(episodes))]
-    arrays = {name: np.stack([episode[name] for episode in episodes[:whole]]) for name in episodes[0]}
-    if more := episodes[whole:]:
+    first = episodes[:whole] or episodes
+    arrays = {name: np.stack([episode[name] for episode in first]) for name in first[0]}
+    if more := episodes[len(first):]:
         arrays |= {f"more_{name}": np.stack([episode[name] for episode in more]) for name in more[0]}
     data.save_episode(path, arrays)
 
@@ -204,6 +213,8 @@ def main():
                         help="instead: record the episodes that evaluate.py measures on")
     parser.add_argument("--lives", type=int, default=60,
                         help="with --held-out: episodes of a kind that only count lives")
+    parser.add_argument("--rhythms", type=int, default=200,
+                        help="with --held-out: patterns of keys that only count metres")
     workers.add_arguments(parser)
     args = parser.parse_args()
 

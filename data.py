@@ -25,6 +25,7 @@ import numpy as np
 
 SIZE = 96                   # a frame is SIZE x SIZE pixels
 KINDS = ("random", "gait", "human", "held")  # of held-out episodes' keys, as reports list them
+RHYTHMS = "rhythms.npz"     # of held-out episodes: of which only keys, falls and metres are kept
 HELD_OUT = 20               # one whole episode in 20 is never trained on: it only measures
 CONTEXT = 10                # true frames that a rollout has seen before it begins
 UNREADABLE = (OSError, ValueError, EOFError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error,
@@ -145,7 +146,7 @@ def load_held_out(folder):
 
     Ends the program with one line if there are none, or a file is damaged."""
     kinds = {}
-    for path in sorted(folder.glob("*.npz")):
+    for path in sorted(set(folder.glob("*.npz")) - {folder / RHYTHMS}):
         try:
             arrays = read_arrays(path, ("frames", "keys", "restart", "over", "pose", "score"))
             if not arrays or min(a.ndim for a in arrays.values()) < 2:
@@ -160,6 +161,20 @@ def load_held_out(folder):
     if not kinds:
         raise SystemExit(f"no held-out episodes in {folder}: run  python collect.py --held-out  first")
     return kinds
+
+
+def load_rhythms(folder):
+    """Held-out rhythms: keys (N, T, K), over (N, T), score (N, T); an empty dict where there are none.
+
+    Ends the program with one line if the file is damaged."""
+    path = folder / RHYTHMS
+    if not path.exists():
+        return {}
+    try:
+        return {name: read_arrays(path, (name,))[name] for name in ("keys", "over", "score")}
+    except (ValueError, KeyError) as error:
+        raise SystemExit(f"{path}: {error}: move it away, "
+                         "and run  python collect.py --held-out  again") from None
 
 
 def load_episodes(folder, names=("frames", "keys", "restart"), wanted=None, maker="collect.py"):

@@ -57,15 +57,17 @@ ROWS = (
     ("frames of a life, dreamed", "falls/*/dreamed/mean_life_frames", 1, 1),
     ("lengths of lives, dreamed and real: Kolmogorov-Smirnov distance", "falls/*/distance", 2, 1),
     ("ends of lives: mean gap of probability and frequency, %", "kinds/*/over/gap", 2, 100),
+    ("rhythms, dreamed and real metres: Spearman", "transfer/spearman", 2, 1),
+    ("real metres: median of the ten that got farthest in the dream, and of all", "transfer/metres/*", 1, 1),
     ("could it be real? Accuracy of a classifier, clips of 16 frames, %", "classifier", 0, 100),
     ("milliseconds a frame, p50 and p95", "speed/*", 1, 1),
 )
 # What a game without poses, without choices.npz or with short episodes does not have.
 OPTIONAL = {"probe_degrees", "pose_over_persistence", "choices", "step_cosine", "effect_cosine",
-            *map(str, metrics.SECONDS), "dreamed", "difference", "error", "distance", "over"}  # or no `over`
+            *map(str, metrics.SECONDS), "dreamed", "difference", "error", "distance", "over", "transfer"}
 
 
-def measure(model, kinds, dream_frames, seed):
+def measure(model, kinds, rhythms, dream_frames, seed):
     """All figures of one model -> report (a dict for JSON), what the plots show (a dict of arrays)."""
     z = {kind: model.encode(kinds[kind]["frames"]) for kind in tqdm(kinds, desc=f"encode {model.folder}")}
     whole = [kind for kind in data.KINDS if kind in kinds]
@@ -90,6 +92,8 @@ def measure(model, kinds, dream_frames, seed):
     figures["stability"], shown["survival"] = metrics.measure_stability(
         model, {kind: z[kind] for kind in whole}, dream_frames, np.random.default_rng(seed))
     figures["falls"], shown["lives"] = metrics.measure_falls(model, kinds, z)
+    if transfer := metrics.measure_transfer(model, rhythms):
+        figures["transfer"] = transfer
     figures["classifier"] = metrics.measure_classifier(model, kinds, z)
     figures["speed"] = metrics.measure_speed(model)
     return figures, shown
@@ -207,7 +211,8 @@ def main():
         if model.meta["keys"] != models[0].meta["keys"] or model.frame_s != models[0].frame_s:
             raise SystemExit(f"{model.folder} has other keys or another pace than {models[0].folder}: "
                              "compare models of one game")
-    kinds = data.load_held_out(args.held_out or data.held_out_folder(folder))
+    held_out = args.held_out or data.held_out_folder(folder)
+    kinds, rhythms = data.load_held_out(held_out), data.load_rhythms(held_out)
     old = {}
     for path in earlier:
         old |= read_report(path, kinds)
@@ -216,7 +221,7 @@ def main():
     out, reports, shown = args.out or folder / "report", {}, {}
     for model in models:
         name = str(model.folder)
-        reports[name], shown[name] = measure(model, kinds, args.dream_frames, args.seed)
+        reports[name], shown[name] = measure(model, kinds, rhythms, args.dream_frames, args.seed)
     reports = rounded(reports | {name: figures for name, figures in old.items() if name not in reports})
     with data.disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)

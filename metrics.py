@@ -11,13 +11,14 @@ from functools import partial
 
 import numpy as np
 import torch
-from scipy.stats import ks_2samp, norm
+from scipy.stats import ks_2samp, norm, spearmanr
 from skimage.metrics import structural_similarity
 from tqdm import tqdm
 
 import data
 from capture import policies
 from data import CONTEXT
+from dream import draw_lots
 
 SECONDS = (0.1, 0.5, 1.0, 2.5, 5.0)  # game seconds over which the error of a rollout is summed
 MOVING = 24                          # levels by which a moving pixel differs from the median frame
@@ -324,6 +325,30 @@ def measure_choices(model, arrays, z, probes):
             "effect_cosine": float(np.trace(matrix) / count),
             "effect_size": float(np.linalg.norm(dreamed) / np.linalg.norm(real)),
             "moments": int(alive.sum())}, matrix
+
+
+def first_life(over, metres):
+    """Metres (N, T) that each of N has run when its first life ends, over bool (N, T) -> (N,)"""
+    alive = np.cumsum(over, axis=1) == 0
+    return np.where(alive, metres, 0).max(1)
+
+
+def measure_transfer(model, rhythms):
+    """Do rhythms that get far in the dream get far in the game? -> figures: Spearman's rank correlation of
+    dreamed and real metres, real metres of the ten that got farthest in the dream, and of all. None without
+    rhythms or a model that tells metres. rhythms: of data.load_rhythms()."""
+    if not rhythms or "readout" not in model.meta:
+        return None
+    keys = rhythms["keys"]
+    state = [np.repeat(x, len(keys), axis) for axis, x in zip((0, 1, 1), model.starts[0])]
+    metres, over = np.zeros(keys.shape[:2]), np.zeros(keys.shape[:2], bool)
+    for t in range(keys.shape[1] - 1):
+        state, over[:, t + 1] = model.step(state, keys[:, t], draw_lots(np.arange(len(keys)), t, model.lots))
+        metres[:, t + 1] = metres[:, t] + model.metres(state)
+    dreamed, real = first_life(over, metres), first_life(rhythms["over"], rhythms["score"])
+    best = np.argsort(-dreamed)[:10]
+    return {"spearman": float(spearmanr(dreamed, real).statistic),
+            "metres": {"best_ten": float(np.median(real[best])), "all": float(np.median(real))}}
 
 
 # ---------------------------------------------------------------------------------------- stability and speed

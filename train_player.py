@@ -1,8 +1,8 @@
 """Train a player in the dream alone: a small controller that learns to run as far as it can.
 
 Reads   a model folder (export.py) that tells metres
-Writes  its player.json; data/<game>/player_log.jsonl, player_curve.png, player_resume.json,
-        player.png (the first seconds of its dream)
+Writes  its player.json, and player.js for the page; data/<game>/player_log.jsonl, player_curve.png,
+        player_resume.json, player.png (the first seconds of its dream)
 
     python train_player.py --game runner                              # data/runner/model
     python train_player.py --game qwop --model docs/model/qwop
@@ -14,6 +14,7 @@ towards those that ran farthest by what the dream tells. The same command goes o
 Shapes: N dreams side by side, Z latent features, K keys
 """
 import argparse
+import json
 import shlex
 import sys
 import time
@@ -90,11 +91,13 @@ def keep(folder, args, model, state, metres):
         state["best"] = metres
         frames = dream_of(model, Player([state["mean"]], model.meta["dz_std"]), 48)
         plots.draw_strip(folder / "player.png", frames.reshape(4, 12, *frames.shape[1:]))
-        data.write_json(model.folder / "player.json", {
-            "game": model.meta["game"], "encoder": state["encoder"], "metres": round(metres, 1),
-            "frames": 2 * args.frames, "generation": state["generation"], "seconds": round(state["seconds"]),
-            "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-            "numbers": [round(x, 5) for x in state["mean"]]})
+        player = {"game": model.meta["game"], "encoder": state["encoder"], "metres": round(metres, 1),
+                  "frames": 2 * args.frames, "generation": state["generation"],
+                  "seconds": round(state["seconds"]),
+                  "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+                  "numbers": [round(x, 5) for x in state["mean"]]}
+        data.write_json(model.folder / "player.json", player)
+        data.write_text(model.folder / "player.js", f"self.DREAM_PLAYER = {json.dumps(player)};\n")
     data.write_json(folder / "player_resume.json", state)
 
 

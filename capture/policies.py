@@ -22,7 +22,7 @@ import data
 
 PRESS, LET_GO = 0.10, 0.22  # chance per frame that a key goes down or up: each is down 31% of the time
 GRID = 3                    # ticks: gaits' keys change at its multiples, the same at 1 and 3 ticks a frame
-POLICIES = ("mix", "random", "gait", "human", "held", "choices")
+POLICIES = ("mix", "random", "gait", "human", "held", "choices", "rhythms")
 FORK = data.CONTEXT + 1     # frames before the episodes of `choices` part
 
 
@@ -72,6 +72,28 @@ def combinations(keys):
     return (np.arange(min(2 ** keys, 16))[:, None] >> np.arange(keys) & 1).astype(np.uint8)
 
 
+def make_pattern(period, on):
+    """A pattern with the digits that the file holds: what is played is what is kept."""
+    return {"period": round(float(period), 4), "on": np.round(on % 1, 4).tolist()}
+
+
+def new_pattern(rows, keys, rng):
+    """A random pattern, or a kept one (of rows) with small or large changes, sometimes with one key taken
+    from another."""
+    if len(rows) < 10 or rng.random() < 0.1:
+        start = rng.random(keys)
+        return make_pattern(rng.uniform(9, 75), np.stack([start, start + rng.uniform(0.1, 0.7, keys)], 1))
+    if rng.random() < 0.5:  # one of the best third
+        rows = sorted(rows, key=lambda row: -row["score"])[:max(10, len(rows) // 3)]
+    pattern, other = (rows[rng.integers(len(rows))] for _ in range(2))
+    size = 10 ** rng.uniform(-3, -0.7)
+    on = np.array(pattern["on"]) + rng.normal(0, size, (keys, 2))
+    if rng.random() < 0.2:
+        key = rng.integers(keys)
+        on[key] = other["on"][key]
+    return make_pattern(np.clip(pattern["period"] * np.exp(rng.normal(0, size / 2)), 6, 120), on)
+
+
 def load_gaits(path):
     """The gaits that search_gaits.py wrote: a list of dicts, empty if there is no such file."""
     return (data.read_json(path) or {"gaits": []})["gaits"]
@@ -95,6 +117,9 @@ class Policy:
         if self.name == "choices":
             return self.choose(episode)
         rng = np.random.default_rng([self.seed, episode])
+        if self.name == "rhythms":
+            pattern = new_pattern(self.gaits, self.keys, rng)
+            return gait_keys(pattern, self.frames, self.ticks_per_frame), 0
         if self.name == "held":
             return self.hold(episode, rng), 0
         kind = self.name

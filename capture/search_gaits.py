@@ -47,28 +47,6 @@ def look(pattern, poses):
     return period, round(poses[:, 1].mean() / 0.7), round(poses[:, 2].mean() / 0.25)
 
 
-def make_pattern(period, on):
-    """A pattern with the digits that the file holds: what is played is what is kept."""
-    return {"period": round(float(period), 4), "on": np.round(on % 1, 4).tolist()}
-
-
-def new_pattern(rows, keys, rng):
-    """A random pattern, or a kept one (of rows) with small or large changes, sometimes with one key taken
-    from another."""
-    if len(rows) < 10 or rng.random() < 0.1:
-        start = rng.random(keys)
-        return make_pattern(rng.uniform(9, 75), np.stack([start, start + rng.uniform(0.1, 0.7, keys)], 1))
-    if rng.random() < 0.5:  # one of the best third
-        rows = sorted(rows, key=lambda row: -row["score"])[:max(10, len(rows) // 3)]
-    pattern, other = (rows[rng.integers(len(rows))] for _ in range(2))
-    size = 10 ** rng.uniform(-3, -0.7)
-    on = np.array(pattern["on"]) + rng.normal(0, size, (keys, 2))
-    if rng.random() < 0.2:
-        key = rng.integers(keys)
-        on[key] = other["on"][key]
-    return make_pattern(np.clip(pattern["period"] * np.exp(rng.normal(0, size / 2)), 6, 120), on)
-
-
 def save(path, game, played, rows):
     """Write the kept patterns, the farthest first, one a line. played: how many were tried in all."""
     lines = ",\n ".join(json.dumps(row) for row in sorted(rows, key=lambda row: -row["score"]))
@@ -87,7 +65,7 @@ def search(game, pool, args):
         while True:
             # A round: at least two batches for each worker
             while len(patterns) < 2 * args.workers * BATCH:
-                patterns.append(new_pattern(list(kept.values()), len(game.keys), rng))
+                patterns.append(policies.new_pattern(list(kept.values()), len(game.keys), rng))
             jobs = [(patterns[n:n + BATCH], args.frames) for n in range(0, len(patterns), BATCH)]
             results = itertools.chain.from_iterable(pool.starmap(play, jobs))
             for pattern, (name, frames, score) in zip(patterns, results):

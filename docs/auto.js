@@ -1,7 +1,8 @@
 'use strict';
 // Players who are not a person: random keys, gaits that ran in the real game, the best run found in the dream, the keys
-// of a link. A player is {next(frame) -> keys, or null at its end}. Random keys and gaits are those of
-// capture/policies.py.
+// of a link, and the player that learned to run in the dream. A player is {next(frame, look) -> keys, or null at its
+// end}; look() -> z of the present frame, whether the life has ended in it. Random keys and gaits are those of
+// capture/policies.py, the player is that of player.py.
 
 const PRESS = 0.10, LET_GO = 0.22;  // chance per frame that a key goes down or up
 const GRID = 3;                     // ticks: a gait's keys change at multiples of this
@@ -33,6 +34,21 @@ function gaitPlayer(gait, ticksPerFrame) {
 // log: numbers, one a frame, bit 0 is the first key. onEnd: after its last frame.
 function logPlayer(log, count, onEnd) {
   return { next: frame => frame < log.length ? keysOf(log[frame], count) : null, onEnd };
+}
+
+// What train_player.py learned: {numbers}, first the log of the clock's period over 8 frames, then weights.
+function learnedPlayer({ numbers: [log, ...weights] }, meta) {
+  const width = weights.length / meta.keys.length, turn = 2 * Math.PI / (8 * Math.exp(log));
+  let before = null, life = 0;
+  return {
+    next: async (_frame, look) => {
+      const { z, over } = await look(), step = z.map((x, n) => before ? (x - before[n]) / meta.dz_std[n] : 0);
+      const features = [1, Math.sin(life * turn), Math.cos(life * turn), ...z, ...step];
+      [before, life] = over ? [null, 0] : [z, life + 1];
+      return meta.keys.map((_, key) =>
+        Number(features.reduce((sum, x, n) => sum + weights[key * width + n] * x, 0) > 0));
+    },
+  };
 }
 
 // ---- search

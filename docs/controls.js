@@ -45,6 +45,7 @@ function showPace(rate, isLate) {
     parts[1] += `: this machine is slow, the game's time runs ${(fullRate / rate).toFixed(1)} times slower`;
   }
   if (dream.meta.readout) parts.push(`${loop.metres.toFixed(1)} m in the dream`);
+  if (loop.truth?.metres !== undefined) parts.push(`${loop.truth.metres.toFixed(1)} m in the real game`);
   byId('pace').textContent = loop.paused ? 'Paused.' : parts.join(' · ');
   byId('smooth').checked = loop.smooth;
   byId('rate').textContent = rate.toFixed(1);
@@ -75,9 +76,17 @@ function addPlayer(name, text, make) {
   players[name] = make;
 }
 
-function choosePlayer(name) {
+async function choosePlayer(name) {
   if (loop.truth?.isRecorded) loop.setTruth(null);
-  if (name.startsWith('gait') || name === 'best') {
+  if (name === 'learned' && !self.DREAM_PLAYER) {
+    try {
+      await loadScript(`model/${byId('model').value}/player.js`);
+    } catch (error) {
+      loop.setPlayer('you');
+      return notice(`Nobody has learned in this dream yet: run  python train_player.py  (${error.message})`);
+    }
+  }
+  if (name.startsWith('gait') || name === 'best' || name === 'learned') {
     loop.begin(0);
     if (loop.truth) loop.beginTruth();
   }

@@ -77,11 +77,17 @@ class Loop {
 
   // ---- frames
 
+  // What a player sees: of the real game where that is played beside the dream, else of the dream.
+  async look() {
+    const { truth, dream, over } = this;
+    return truth ? { z: await dream.encode(truth.rgba), over: truth.isOver } : { z: dream.z, over };
+  }
+
   // The keys for the next frame: of a recording, of a player, or those that a person holds.
-  nextKeys() {
+  async nextKeys() {
     const { truth, player } = this;
     if (truth?.isRecorded) return truth.recordedKeys();
-    const keys = player?.next(this.dream.frame);
+    const keys = await player?.next(this.dream.frame, () => this.look());
     if (keys) return keys;
     if (player) this.setPlayer('you');
     player?.onEnd?.();
@@ -89,7 +95,7 @@ class Loop {
   }
 
   async nextFrame() {
-    const { dream } = this, { z, isOver } = dream, keys = this.nextKeys(), started = performance.now();
+    const { dream } = this, { z, isOver } = dream, keys = await this.nextKeys(), started = performance.now();
     await dream.step(keys);
     this.times.push(performance.now() - started + this.paintMs);
     if (this.times.length > 200) this.times.shift();

@@ -27,6 +27,9 @@ function fillLists({ game, gaits, keys, ticks_per_frame: ticks }, model) {
     byId('model').append(new Option(name === model ? game : name, name, name === model, name === model));
   }
   addPlayer('random', 'random keys', () => randomPlayer(keys.length));
+  if (dream.meta.readout) {
+    addPlayer('learned', 'who learned in the dream', () => learnedPlayer(self.DREAM_PLAYER, dream.meta));
+  }
   for (const [n, gait] of (gaits ?? []).entries()) {
     addPlayer(`gait${n}`, `a gait: ${Math.round(gait.score)} m in the game`, () => gaitPlayer(gait, ticks));
   }

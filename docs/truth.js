@@ -2,7 +2,8 @@
 // The truth beside the dream: the open runner's physics under the same keys, or recorded clips of a game.
 //
 // A source is {start: the dream's state at its first frame, begin() -> that frame, next(keys, t) -> frame t, or null
-// at the end, keys(t): the recorded keys that are held after frame t, if it is a recording}. Frames are rgba, 96 x 96.
+// at the end, keys(t): the recorded keys that are held after frame t, if it is a recording, state() -> {metres, over},
+// if it is live}. Frames are rgba, 96 x 96.
 
 const RUNNER_SCRIPTS = ['vendor/planck/planck.min.js', 'runner/runner.js'];
 const SYNC_FRAMES = 10;  // "set the dream to the truth" shows the dream so many true frames
@@ -24,6 +25,15 @@ class Truth {
     this.played = [];       // keys of each frame
     this.seen = [];         // the last frames, {rgba, keys held after it}
     this.rgba = this.source.begin();
+  }
+
+  // Of the real game now: metres of this life, and whether it has ended.
+  get metres() {
+    return this.source.state?.().metres;
+  }
+
+  get isOver() {
+    return this.source.state?.().over;
   }
 
   recordedKeys() {
@@ -78,7 +88,7 @@ async function liveRunner(meta) {
     runner.restart();
     return next([]);
   };
-  return { begin, next, start: meta.starts[0] };
+  return { begin, next, start: meta.starts[0], state: () => ({ metres: runner.score, over: runner.over }) };
 }
 
 // A recorded clip: {kind, keys: hexadecimal digits, start: {z, h, c}, frames, picture: all frames in one, data URL}
