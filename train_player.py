@@ -49,11 +49,11 @@ def dream_lives(model, player, frames, seeds, temperature):
         metres[alive] += model.metres(state)
         life[alive[over]] = t
         step = state[0] - before
+        if over.all():
+            break
         if over.any():  # go on with those that live
             alive, player, step = alive[~over], player.only(~over), step[~over]
             state = [state[0][~over], *(x[:, ~over] for x in state[1:])]
-        if not len(alive):
-            break
     return metres, life
 
 
@@ -126,7 +126,8 @@ def main():
     state, search = open_search(folder / "player_resume.json", args, model)
 
     start = last = time.perf_counter()
-    while time.perf_counter() - start < 60 * args.minutes:
+    left = args.minutes
+    while left > 0:
         # A generation: the same starts and lots for all
         candidates = np.array(search.ask())
         seeds = state["generation"] * args.dreams + np.arange(args.dreams)
@@ -143,10 +144,10 @@ def main():
         middle = Player(np.repeat(search.mean[None], MEASURED, 0), model.meta["dz_std"])
         metres, life = dream_lives(model, middle, 2 * args.frames, np.arange(MEASURED), args.temperature)
         now = time.perf_counter()
-        state["seconds"], last = state["seconds"] + now - last, now
+        state["seconds"], last, left = state["seconds"] + now - last, now, args.minutes - (now - start) / 60
         print(f"generation {state['generation']:4d} | {2 * args.frames} dreamed frames: median "
               f"{np.median(metres):5.1f} m, {min(metres):5.1f} to {max(metres):5.1f} m, lives of "
-              f"{np.median(life):.0f} frames | {args.minutes - (now - start) / 60:.1f} min left", flush=True)
+              f"{np.median(life):.0f} frames | {max(left, 0):.1f} min left", flush=True)
         with data.disk_errors(folder):
             keep(folder, args, model, state, float(np.median(metres)))
     print(f"best: {state['best']:.1f} m in {2 * args.frames} dreamed frames, in "

@@ -14,6 +14,7 @@ import data
 from capture import policies
 from capture.browser import Server
 from dream import Model, draw_lots
+from player import Player
 
 MODEL = ROOT / "docs" / "model" / "runner"
 PANELS = ("inside", "compare", "keep", "help", "about")
@@ -30,6 +31,7 @@ RESET = """() => new Promise(done => loop.queue(() => {
   for (const panel of document.querySelectorAll('details')) panel.open = false;
   for (const box of document.querySelectorAll('input[type=checkbox]')) box.checked = box.id === 'smooth';
   byId('speed').value = 0;
+  byId('chance').value = 1;
   readOptions();
   loop.setTruth(null);
   loop.restart();
@@ -758,6 +760,35 @@ def test_random_keys_are_the_same_for_the_same_random_numbers(page):
       return rows;
     }""", numbers.ravel().tolist())
     assert keys == policies.random_keys(500, 4, np.random.default_rng(0)).tolist()
+
+
+def test_the_learned_player_is_the_same(page):
+    """Twelve frames, a life ends in the sixth: what player.py would choose."""
+    rng = np.random.default_rng(0)
+    numbers, z = rng.normal(size=141), rng.normal(size=(12, 16))
+    dz_std = page.evaluate("dream.meta.dz_std")
+    keys = page.evaluate("""async ([numbers, z]) => {
+      const player = learnedPlayer({ numbers }, dream.meta), rows = [];
+      for (const [n, row] of z.entries()) rows.push(await player.next(n, () => ({ z: row, over: n === 5 })));
+      return rows;
+    }""", [numbers.tolist(), z.tolist()])
+    step = np.diff(z, axis=0, prepend=z[:1])
+    step[6] = 0
+    life = [*range(6), *range(6)]
+    player = Player(numbers[None], dz_std)
+    assert keys == [player.choose(z[n:n + 1], step[n:n + 1], life[n])[0].tolist() for n in range(12)]
+
+
+def test_a_dream_in_which_nobody_learned_says_so(open_page, site, toy_model):
+    (site / "model" / "lone").mkdir()
+    for name in ("model.js", "meta.json"):
+        (site / "model" / "lone" / name).symlink_to(MODEL / name)
+    page = open_page("file", "?model=lone")
+    page.select_option("#player", "learned")
+    page.wait_for_function("!byId('notice').hidden")
+    assert "python train_player.py" in page.locator("#notice").text_content()
+    assert page.locator("#player").input_value() == "you"
+    page.troubles.clear()  # the browser reports the missing file
 
 
 @pytest.mark.parametrize("count", [2, 4, 6, 9])

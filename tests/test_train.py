@@ -25,7 +25,7 @@ import training
 TRAIN_AE = ("train_ae.py", "--clip-len", 16, "--edge", 0.1, "--interpretability", 1)
 TRAIN_LSTM = ("train_lstm.py", "--hidden", 48, "--widths", 80, 40, "--rollout", 4, "--batch", 2)
 STEPS = (("collect.py", "--episodes", 21, "--frames", 48),
-         ("collect.py", "--held-out", "--lives", 2),
+         ("collect.py", "--held-out", "--lives", 2, "--rhythms", 4),
          (*TRAIN_AE, "--epochs", 2),
          ("encode.py", "--live", 23),
          (*TRAIN_LSTM, "--epochs", 2),
