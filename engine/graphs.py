@@ -1,7 +1,7 @@
 """Networks as ONNX graphs: written with short weights, and compared with PyTorch.
 
-Weights are stored as float16 with 8 of its 11 significant bits, which gzip makes smaller,
-and computed with as float32.
+Weights are stored as int8 with a scale for each output, and computed with as float32. That loses nothing that
+can be measured (docs/experiments.md).
 
 Shapes: N frames side by side, Z latent features, K keys, L LSTM layers, H hidden width
 """
@@ -17,7 +17,7 @@ import data
 import models
 
 LARGE = 1024       # numbers: smaller arrays are kept as they are
-BITS = 8           # significant bits of a weight
+MOST = 127         # largest int8
 
 
 class Graph(torch.nn.Module):
@@ -65,28 +65,43 @@ def example(dynamics, z, n):
             "noise": torch.from_numpy(rng.normal(size=(n, 1)).astype(np.float32))}
 
 
+def scales(weights, axis):
+    """What the int8 numbers of weights (an array) are multiplied with: one for each row along `axis`."""
+    others = tuple(a for a in range(weights.ndim) if a != axis)
+    return np.maximum(np.abs(weights).max(others, keepdims=True), 1e-9) / np.float32(MOST)
+
+
 @torch.no_grad()
 def shorten(network):
-    """Round the weights of a network, in place, to what the files hold: float16, large matrices with BITS
-    significant bits, so off by 0.1% on average."""
-    for weight in network.parameters():
-        mantissa, exponent = torch.frexp(weight)
-        bits = BITS if weight.numel() >= LARGE else 11
-        weight.copy_(torch.ldexp((mantissa * 2 ** bits).round() / 2 ** bits, exponent).half())
+    """Round the large weights of a network, in place, to what the files hold."""
+    for module in network.modules():
+        outputs = 1 if isinstance(module, torch.nn.ConvTranspose2d) else 0
+        for weight in module.parameters(recurse=False):
+            if weight.ndim > 1 and weight.numel() >= LARGE:
+                scale = torch.from_numpy(scales(weight.numpy(), outputs))
+                weight.copy_((weight / scale).round() * scale)
 
 
-def store_halves(graph):
-    """Keep a graph's large weights as float16, a Cast behind each: half the file, computed in float32."""
-    casts = []
+def store_bytes(graph):
+    """Keep a graph's rounded weights as int8, and behind each a Cast and a Mul by its scales, which
+    onnxruntime computes once, when it opens the graph."""
+    nodes, more = [], []
     for weight in graph.initializer:
-        values = onnx.numpy_helper.to_array(weight)
-        if values.dtype == np.float32 and values.size >= LARGE:
-            name, half = weight.name, f"{weight.name}.half"
-            weight.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), half))
-            casts.append(onnx.helper.make_node("Cast", [half], [name], to=onnx.TensorProto.FLOAT))
-    nodes = [*casts, *graph.node]
+        values, name = onnx.numpy_helper.to_array(weight), weight.name
+        for axis in range(values.ndim if values.dtype == np.float32 and values.size >= LARGE else 0):
+            scale = scales(values, axis)
+            numbers = values / scale
+            if 16 * scale.size <= values.size and np.abs(numbers - numbers.round()).max() < 1e-3:
+                weight.CopyFrom(onnx.numpy_helper.from_array(numbers.round().astype(np.int8), f"{name}.int8"))
+                more.append(onnx.numpy_helper.from_array(scale, f"{name}.scale"))
+                nodes += [onnx.helper.make_node("Cast", [f"{name}.int8"], [f"{name}.float"],
+                                                to=onnx.TensorProto.FLOAT),
+                          onnx.helper.make_node("Mul", [f"{name}.float", f"{name}.scale"], [name])]
+                break
+    nodes += graph.node
     del graph.node[:], graph.value_info[:]
     graph.node.extend(nodes)
+    graph.initializer.extend(more)
 
 
 def write(path, graph, inputs):
@@ -102,7 +117,7 @@ def write(path, graph, inputs):
     for part in (model.graph, *model.graph.node, *model.graph.input, *model.graph.output,
                  *model.graph.value_info):
         del part.metadata_props[:]  # stack traces with the folders of this machine
-    store_halves(model.graph)
+    store_bytes(model.graph)
     onnx.save(model, path)
     onnx.checker.check_model(str(path), full_check=True)
 
