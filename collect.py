@@ -223,8 +223,7 @@ def main():
     workers.check_arguments(args, args.episodes)
     game = load_game(args.game, args.url)
     folder = held_out if args.held_out else frames
-    with data.disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    with data.disk_errors(folder), data.lock(folder):
         if args.held_out:
             record_held_out(game, folder, args)
             return
@@ -234,7 +233,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        raise SystemExit("\nstopped: what was recorded is kept, the same command resumes") from None
+    data.run(main, "what was recorded is kept, the same command resumes")

@@ -14,7 +14,11 @@ import json
 import lzma
 import os
 import re
+import signal
+import struct
+import sys
 import tempfile
+import tokenize
 import zipfile
 import zlib
 from contextlib import contextmanager
@@ -22,14 +26,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock, Timeout
 
 SIZE = 96                   # a frame is SIZE x SIZE pixels
 KINDS = ("random", "gait", "human", "held")  # of held-out episodes' keys, as reports list them
 RHYTHMS = "rhythms.npz"     # of held-out episodes: of which only keys, falls and metres are kept
 HELD_OUT = 20               # one whole episode in 20 is never trained on: it only measures
 CONTEXT = 10                # true frames that a rollout has seen before it begins
-UNREADABLE = (OSError, ValueError, EOFError, TypeError, RuntimeError, zipfile.BadZipFile, zlib.error,
-              lzma.LZMAError)  # what numpy raises for a damaged .npz file
+UNREADABLE = (OSError, ValueError, EOFError, TypeError, RuntimeError, AttributeError, MemoryError,
+              LookupError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, tokenize.TokenError,
+              struct.error)  # what numpy raises for a damaged .npz file
 
 
 def is_held_out(episode):
@@ -55,8 +61,35 @@ def read_json(path):
         return json.loads(path.read_text())
     except FileNotFoundError:
         return None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SystemExit(f"{path} is not valid JSON ({error}): mend it or move it away") from None
+
+
+def run(main, stopped):
+    """Run a script's main(). Ctrl-C, SIGTERM and SIGHUP end it with one line and exit code 130. stopped: that
+    line, what is kept."""
+    def stop(number, frame):
+        raise KeyboardInterrupt
+
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), stop)
+    try:
+        main()
+    except KeyboardInterrupt:
+        print(f"\nstopped: {stopped}", file=sys.stderr)
+        raise SystemExit(130) from None
+
+
+@contextmanager
+def lock(folder):
+    """Keep a folder for this process. Ends the program with one line if another one writes there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / ".lock", timeout=0):
+            yield
+    except Timeout:
+        raise SystemExit(f"another process writes to {folder}: let it end, or name another --data") from None
 
 
 @contextmanager
@@ -132,6 +165,10 @@ def check_episode(episode, names=("frames", "keys", "restart")):
         fits = len(shape) == array.ndim and all(n in (None, m) for n, m in zip(shape, array.shape))
         if not np.issubdtype(array.dtype, dtype) or not fits:
             raise ValueError(f"'{name}' is {array.dtype} {array.shape}, not {dtype.__name__} {shape}")
+        if not np.isfinite(array).all():
+            raise ValueError(f"'{name}' has numbers that are not finite")
+    if "keys" in episode and episode["keys"].max(initial=0) > 1:
+        raise ValueError("'keys' has other numbers than 0 and 1")
 
 
 def held_out_folder(folder):

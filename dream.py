@@ -13,10 +13,13 @@ import json
 
 import numpy as np
 import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as ort
 
 FORMATS = 1, 2  # of meta.json: 2 tells when a life ends, and draws lots for it
+ORT_ERRORS = (ort.Fail, ort.InvalidArgument, ort.InvalidGraph, ort.InvalidProtobuf, ort.NoModel,
+              ort.NoSuchFile, ort.NotImplemented, ort.RuntimeException)
 GRAPHS = ("encoder", "decoder", "dynamics")
-NEEDED = ("game", "keys", "frame_ms", "ticks_per_frame", "z_low", "z_high", "sha256")
+RANGES = ("z_low", "z_high", "dz_std")  # of meta.json: a number for each feature of z
 
 
 def read(path):
@@ -30,19 +33,37 @@ def read(path):
 
 def read_meta(folder):
     """meta.json of a model folder. Ends the program with one line if it cannot be played."""
+    again = "run  python export.py  again"
     try:
         meta = json.loads(read(folder / "meta.json"))
-    except ValueError as error:
-        raise SystemExit(f"{folder}/meta.json is not valid JSON ({error}): "
-                         "run  python export.py  again") from None
+    except (ValueError, RecursionError) as error:
+        raise SystemExit(f"{folder}/meta.json is not valid JSON ({error}): {again}") from None
     if not isinstance(meta, dict) or meta.get("format") not in FORMATS:
         version = meta.get("format") if isinstance(meta, dict) else type(meta).__name__
-        raise SystemExit(f"{folder} has format {version}, this version plays {FORMATS}: "
-                         "run  python export.py  again")
-    for name in NEEDED:
-        if not meta.get(name):
-            raise SystemExit(f"{folder}/meta.json has no {name}: run  python export.py  again")
+        raise SystemExit(f"{folder} has format {version}, this version plays {FORMATS}: {again}")
+    fits = {"game": is_text, "keys": lambda x: is_list(x, is_text), "sha256": lambda x: isinstance(x, dict),
+            "frame_ms": is_positive, "ticks_per_frame": is_positive,
+            **{name: lambda x: is_list(x, is_number) and len(x) == len(meta["z_low"]) for name in RANGES}}
+    for name, is_right in fits.items():
+        if not is_right(meta.get(name)):
+            raise SystemExit(f"{folder}/meta.json has no {name}, or a wrong one: {again}")
     return meta
+
+
+def is_text(x):
+    return isinstance(x, str) and x != ""
+
+
+def is_number(x):
+    return isinstance(x, (int, float)) and abs(x) < 1e9  # NaN is not
+
+
+def is_positive(x):
+    return is_number(x) and x > 0
+
+
+def is_list(x, is_right):
+    return isinstance(x, list) and len(x) > 0 and all(map(is_right, x))
 
 
 def batches(rows, size=128):
@@ -80,7 +101,11 @@ class Model:
                              "run  python export.py  again, or copy the whole folder again")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = threads, 3
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        try:
+            return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except ORT_ERRORS as error:
+            raise SystemExit(f"{path} is no graph that onnxruntime runs ({str(error).splitlines()[0]}): "
+                             "run  python export.py  again") from None
 
     def state(self, z, h=None, c=None):
         """Numbers (lists or arrays) as the state of one dream -> [z (1, Z), h (L, 1, H), c (L, 1, H)], h and

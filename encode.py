@@ -12,7 +12,6 @@ Live episodes are recorded as collect.py did. Stop it at any time: the same comm
 Shapes: T frames of an episode, Z latent features, K keys
 """
 import argparse
-import hashlib
 
 import torch
 from tqdm import tqdm
@@ -72,11 +71,9 @@ def main():
         game = load_game(args.game, args.url)
         workers.check_meta(frames / "meta.json", workers.describe(game, args))
         policy = workers.make_policy(game, args)
-    with data.disk_errors(folder):
+    with data.disk_errors(folder), data.lock(latents):
         # Latents of another autoencoder or recording are of no use any more
-        latents.mkdir(exist_ok=True)
-        meta = recording | {"ae_sha256": hashlib.sha256((folder / "ae.pt").read_bytes()).hexdigest(),
-                            "dtype": args.dtype}
+        meta = recording | {"encoder": training.hash_of(model.encoder), "dtype": args.dtype}
         if data.read_json(latents / "meta.json") != meta:
             for path in data.episode_files(latents).values():
                 path.unlink()
@@ -101,7 +98,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        raise SystemExit("\nstopped: what was encoded is kept, the same command goes on") from None
+    data.run(main, "what was encoded is kept, the same command goes on")

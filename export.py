@@ -60,6 +60,10 @@ def load_all(folder):
     autoencoder, ae_checkpoint = training.load(folder / "ae.pt", models.Autoencoder)
     dynamics, lstm_checkpoint = training.load(folder / "lstm.pt", models.Dynamics)
     latents = data.load_latents(folder / "latents")
+    training.check_encoder(latents.meta.get("encoder"), autoencoder.encoder, folder / "latents",
+                           "run  python encode.py  and train_lstm.py again")
+    training.check_encoder(lstm_checkpoint.get("encoder"), autoencoder.encoder, folder / "lstm.pt",
+                           "run  python train_lstm.py  again")
     if not len(latents.split()[0]):
         raise SystemExit(f"no episode to train on in {folder}/latents: run  python encode.py  with more")
     facts = latents.meta | (data.read_json(folder / "frames" / "meta.json") or {})

@@ -2,18 +2,32 @@
 
 Shapes: N frames of a row, T frames of a clip
 """
+import contextlib
 import json
 import time
 
 import numpy as np
 from PIL import Image
 
+import data
+
 
 def log(path, entry):
-    """Append one line of JSON."""
+    """Write one line of JSON behind those of earlier epochs. Later lines go: a run that was killed, or an
+    earlier training, has left them."""
     entry = {name: round(value, 6) if isinstance(value, float) else value for name, value in entry.items()}
-    with open(path, "a") as file:
-        file.write(json.dumps(entry) + "\n")
+    kept = [old for old in read_log(path) if old["epoch"] < entry["epoch"]]
+    data.write_text(path, "".join(f"{json.dumps(one)}\n" for one in (*kept, entry)))
+
+
+def read_log(path):
+    """The entries of a log -> a list of dicts, without lines that are damaged."""
+    entries = []
+    for line in path.read_text().splitlines() if path.exists() else ():
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            entries.append(json.loads(line))
+            entries[-1]["epoch"] + 0
+    return entries
 
 
 def subplots(*args, **options):
@@ -25,7 +39,7 @@ def subplots(*args, **options):
 
 def draw_curves(log_path, picture_path, names):
     """Draw the named figures of a JSON-lines log over its epochs as PNG; an empty log gives empty axes."""
-    entries = [json.loads(line) for line in log_path.read_text().splitlines()]
+    entries = read_log(log_path)
     figure, axes = subplots(figsize=(8, 4.5))
     for name in names:
         rows = [(entry["epoch"], entry[name]) for entry in entries if name in entry]

@@ -218,7 +218,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        raise SystemExit("\nstopped: the same command goes on after the last finished epoch") from None
+    data.run(main, "the same command goes on after the last finished epoch")

@@ -212,6 +212,8 @@ def main():
     check_sizes(args, latents)
     train, held_out = latents.split()
     autoencoder, _ = training.load(folder / "ae.pt", models.Autoencoder, device)
+    training.check_encoder(latents.meta.get("encoder"), autoencoder.encoder, folder / "latents",
+                           "run  python encode.py  again")
 
     held_out_episodes = to_tensors(latents, held_out[:100], device)
     all_z, all_keys, all_over, _ = to_tensors(latents, train, device)
@@ -269,7 +271,8 @@ def main():
                 best = score
                 entry = training.history_entry(args, latents.meta, count, seconds, device)
                 figures = {"epoch": epoch + 1} | {name: round(value, 4) for name, value in figures.items()}
-                training.save_best(folder / "lstm.pt", model, history, entry, figures)
+                training.save_best(folder / "lstm.pt", model, history, entry, figures,
+                                   encoder=latents.meta["encoder"])
             training.save_resume(folder / "lstm_resume.pt", model, optimizer, schedule, rng, epoch + 1, best,
                                  seconds)
     print(f"best: rollout over persistence {best:.3f} over {max(HORIZONS)} frames, in {folder / 'lstm.pt'}; "
@@ -277,7 +280,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        raise SystemExit("\nstopped: the same command goes on after the last finished epoch") from None
+    data.run(main, "the same command goes on after the last finished epoch")

@@ -4,6 +4,7 @@ A checkpoint holds {"config", "weights", "history", "figures"}: what makes the n
 training that made them in order, and the last one's held-out figures.
 """
 import argparse
+import hashlib
 import os
 import pickle
 import platform
@@ -102,9 +103,9 @@ def save(path, model, **rest):
     part.replace(path)
 
 
-def save_best(path, model, history, entry, figures):
+def save_best(path, model, history, entry, figures, **rest):
     """Write the checkpoint of the best epoch. history: before this training. entry: history_entry() of it."""
-    save(path, model, history=[*history, entry | {"figures": figures}], figures=figures)
+    save(path, model, history=[*history, entry | {"figures": figures}], figures=figures, **rest)
 
 
 def load(path, kind, device="cpu"):
@@ -127,6 +128,20 @@ def load(path, kind, device="cpu"):
         raise SystemExit(f"{path} is not a checkpoint of {script} ({type(error).__name__}: {reason}): "
                          f"{advice}") from None
     return model.to(device).eval(), checkpoint
+
+
+def hash_of(encoder):
+    """What tells an encoder from others: a hash of its weights."""
+    digest = hashlib.sha256()
+    for weight in encoder.state_dict().values():
+        digest.update(weight.cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def check_encoder(made_with, encoder, what, advice):
+    """End the program if what was made with an encoder does not belong to this one. made_with: its hash."""
+    if made_with != hash_of(encoder):
+        raise SystemExit(f"{what} was made with another encoder than this ae.pt: {advice}")
 
 
 def save_resume(path, model, optimizer, schedule, rng, epoch, best, seconds):

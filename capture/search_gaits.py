@@ -106,7 +106,4 @@ def main():
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        raise SystemExit("\nstopped: the kept patterns are saved, the same command resumes") from None
+    data.run(main, "the kept patterns are saved, the same command resumes")

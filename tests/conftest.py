@@ -78,8 +78,11 @@ def make_toy_data(folder):
     dynamics.dz_std *= 0.5
     with torch.no_grad():
         dynamics.head[-1].weight *= 30  # random weights hardly listen to the keys
-    training.save(folder / "lstm.pt", dynamics, history=[{"command": "train_lstm.py"}], figures={})
-    meta = {"game": "runner", "keys": list("qwop"), "tick_ms": 33.33, "ticks_per_frame": 3}
+    encoder = training.hash_of(autoencoder.encoder)
+    training.save(folder / "lstm.pt", dynamics, history=[{"command": "train_lstm.py"}], figures={},
+                  encoder=encoder)
+    meta = {"encoder": encoder, "game": "runner", "keys": list("qwop"), "tick_ms": 33.33,
+            "ticks_per_frame": 3}
     (folder / "latents").mkdir()
     data.write_json(folder / "latents" / "meta.json", meta)
     rng = np.random.default_rng(0)
