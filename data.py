@@ -86,7 +86,7 @@ def lock(folder):
     """Keep a folder for this process. Ends the program with one line if another one writes there."""
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(folder / ".lock", timeout=0):
+        with FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0):
             yield
     except Timeout:
         raise SystemExit(f"another process writes to {folder}: let it end, or name another --data") from None

@@ -70,12 +70,6 @@ def load_all(folder):
     if missing := {"game", "keys", "tick_ms", "ticks_per_frame"} - set(facts):
         raise SystemExit(f"no {', '.join(sorted(missing))} in meta.json of {folder}/frames or latents: "
                          f"run  python collect.py --game {folder.name}  and encode.py again")
-    z_sizes = {"ae.pt": autoencoder.config.z, "latents": latents.z.shape[2], "lstm.pt": dynamics.config.z}
-    key_counts = {"latents": latents.keys.shape[2], "lstm.pt": dynamics.config.keys,
-                  "game": len(facts["keys"])}
-    if len(set(z_sizes.values())) > 1 or len(set(key_counts.values())) > 1:
-        raise SystemExit(f"{folder} does not fit together: size of z {z_sizes}, keys {key_counts}: "
-                         "run encode.py and train_lstm.py again")
     trainings = {"history": [*ae_checkpoint["history"], *lstm_checkpoint["history"]],
                  "fidelity": {"autoencoder": ae_checkpoint["figures"],
                               "dynamics": lstm_checkpoint["figures"]}}

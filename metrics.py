@@ -158,22 +158,22 @@ def describe_lives(over):
 
 def measure_over(model, arrays, z):
     """Calibration of when lives end, under teacher forcing, told the true ends -> figures: ends expected in
-    1,000 frames, real ones, and how far the frequency of ends is from the probability told, mean over steps.
+    1,000 frames, real ones, and how far their frequency is from the probability given, mean over steps.
 
-    The graph draws a lot and tells 0 or 1; drawn at the middle of each tenth, it tells the probability."""
+    The graph draws a lot and gives 0 or 1; drawn at the middle of each tenth, it gives the probability."""
     levels = norm.ppf((np.arange(10) + 0.5) / 10).astype(np.float32)
-    state, told, ends = model.zero_state(len(z)), [], arrays["over"][:, 1:]
+    state, tenths, ends = model.zero_state(len(z)), [], arrays["over"][:, 1:]
     lots = np.zeros((len(z), model.lots), np.float32)
     for t in range(z.shape[1] - 1):
         over = 0
         for lots[:, 0] in levels:
             over = over + model.step([z[:, t], *state], arrays["keys"][:, t], lots)[1]
-        told.append(over)
+        tenths.append(over)
         lots[:, 0] = np.where(ends[:, t], -30, 30)  # no lot is smaller, or larger: so it ends, or does not
         (_, *state), _ = model.step([z[:, t], *state], arrays["keys"][:, t], lots)
-    told = np.stack(told, axis=1)
-    gaps = [abs((ends[told == n] - n / 10).sum()) for n in range(11)]
-    return {"expected": float(100 * told.mean()), "real": float(1000 * ends.mean()),
+    tenths = np.stack(tenths, axis=1)
+    gaps = [abs((ends[tenths == n] - n / 10).sum()) for n in range(11)]
+    return {"expected": float(100 * tenths.mean()), "real": float(1000 * ends.mean()),
             "gap": float(sum(gaps) / ends.size)}
 
 

@@ -70,13 +70,18 @@ def find_browser(playwright):
 def launch(playwright, flags=("--disable-gpu",)):
     """A headless Chromium on this machine -> Playwright's Browser."""
     path, args = find_browser(playwright), [*FLAGS, *flags]
-    if hasattr(os, "geteuid") and os.geteuid() == 0:  # Chromium has no sandbox for root
-        args.append("--no-sandbox")
-    try:
-        return playwright.chromium.launch(executable_path=path, args=args)
-    except BrowserError as error:
-        raise SystemExit(f"{path} does not start ({error.message.splitlines()[0]}): "
-                         "run  playwright install chromium") from None
+    is_root = hasattr(os, "geteuid") and os.geteuid() == 0  # Chromium has no sandbox for root
+    problem = ""
+    for sandbox in (False,) if is_root else (True, False):
+        try:
+            browser = playwright.chromium.launch(executable_path=path, args=args, chromium_sandbox=sandbox)
+        except BrowserError as error:
+            problem = error.message.splitlines()[0]
+            continue
+        if not sandbox and not is_root:
+            print(f"{path} has no sandbox on this system ({problem}): record only pages that you trust")
+        return browser
+    raise SystemExit(f"{path} does not start ({problem}): run  playwright install chromium")
 
 
 def launch_webgl(playwright):

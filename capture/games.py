@@ -1,4 +1,6 @@
 """A game's description: the fields that a file in games/ may set, and how it is loaded."""
+import hashlib
+import json
 import runpy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +30,7 @@ class Game:
     gaits: Path = None        # <name>_gaits.json beside the description, written by capture/search_gaits.py
     hooks: dict = field(default_factory=dict)  # name -> expression that must be true before recording
     home: str = None          # the description's url, even if --url names a copy
+    digest: str = None        # a hash of the description: with another one, other frames are recorded
 
 
 def load_game(name, url=None):
@@ -50,6 +53,7 @@ def load_game(name, url=None):
         home = ROOT if path.resolve().parent == ROOT / "games" else path.resolve().parent
         game.serve = str(home / game.serve)
     game.home = game.url
+    game.digest = hashlib.sha256(json.dumps(fields, sort_keys=True, default=str).encode()).hexdigest()[:12]
     if url:
         game.url, game.serve = url, None
         if "://" not in url:

@@ -101,12 +101,12 @@ def describe(game, args):
     side = SIZE * args.supersample if game.webgl else SIZE
     return {"game": game.name, "url": game.home, "keys": game.keys, "tick_ms": game.tick_ms,
             "ticks_per_frame": args.ticks_per_frame, "frames": args.frames, "seed": args.seed, "policy": keys,
-            "viewport": [side, side], "version": VERSION}
+            "viewport": [side, side], "description": game.digest, "version": VERSION}
 
 
 def check_meta(path, meta, ignored=("version",)):
     """End the program if the episodes beside this meta.json were recorded in another way."""
-    old = data.read_json(path) or meta
+    old = {"description": meta["description"], **(data.read_json(path) or meta)}  # earlier versions had none
     for name, value in meta.items():
         if old.get(name) != value and name not in ignored:
             raise SystemExit(f"{path.parent} was recorded with {name} {old.get(name)}, not {value}: name "

@@ -56,7 +56,7 @@ def test_the_files_keep_the_contract(recorded):
         assert (arrays["keys"] == policies.random_keys(FRAMES, 4, np.random.default_rng([3, n]))).all()
         assert np.isfinite(arrays["pose"]).all() and (np.ptp(arrays["frames"], axis=(1, 2, 3)) > 100).all()
     meta = data.read_json(folder / "meta.json")
-    assert meta.pop("browser").startswith("Chromium ")
+    assert meta.pop("browser").startswith("Chromium ") and len(meta.pop("description")) == 12
     assert meta == {"game": "runner", "url": "runner/index.html", "shape": [640, 400],
                     "keys": list("qwop"), "tick_ms": 1000 / 30,
                     "ticks_per_frame": 3, "frames": FRAMES, "seed": 3, "viewport": [96, 96],
@@ -137,8 +137,8 @@ def test_a_stopped_run_leaves_no_process_and_resumes_to_the_same_bytes(recorded,
     assert len(episodes(tmp_path)) < EPISODES, "it was stopped too late to test anything"
     _, stderr = process.communicate()
     assert "Traceback" not in stderr
-    if stop == "Ctrl-C":
-        assert process.returncode == 1 and "stopped: what was recorded is kept" in stderr
+    if stop in ("Ctrl-C", "kill"):
+        assert process.returncode == 130 and "stopped: what was recorded is kept" in stderr
 
     (tmp_path / "runner" / "frames" / "episode_000005.part").write_bytes(b"half an episode")
     result = collect(tmp_path, *SIZES)
@@ -215,7 +215,9 @@ GOOD = {"frames": np.zeros((5, 96, 96, 3), np.uint8), "keys": np.zeros((5, 4), n
     ({"over": np.zeros(4, bool)}, "'over' is bool (4,)"),
     ({"keys": np.array([{}] * 5)}, "damaged or not an .npz file"),
     ({"pose": np.zeros((5, 36), np.float32)}, "'pose' is float32 (5, 36)"),
-    ({"score": np.zeros(5)}, "'score' is float64")])
+    ({"score": np.zeros(5)}, "'score' is float64"),
+    ({"score": np.float32([0, 1, np.nan, 2, 3])}, "'score' has numbers that are not finite"),
+    ({"keys": np.full((5, 4), 2, np.uint8)}, "'keys' has other numbers than 0 and 1")])
 def test_a_foreign_npz_is_refused_in_words(tmp_path, change, expected):
     path = tmp_path / "episode_000000.npz"
     np.savez(path, **GOOD)
@@ -253,6 +255,17 @@ def test_other_settings_for_a_folder_are_refused_and_nothing_is_lost(copy, recor
     assert episodes(copy) == episodes(recorded)
     meta = "runner/frames/meta.json"
     assert data.read_json(copy / meta) == data.read_json(recorded / meta)
+
+
+def test_another_description_is_refused(copy):
+    path = copy / "runner/frames/meta.json"
+    data.write_json(path, data.read_json(path) | {"description": "0" * 12})
+    assert "recorded with description" in refusal(main, "--data", copy, *SIZES)
+
+
+def test_two_runs_do_not_write_into_one_folder(copy):
+    with data.lock(copy / "runner/frames"):
+        assert "another process writes to" in refusal(main, "--data", copy, *SIZES)
 
 
 def test_a_damaged_meta_is_named(copy):

@@ -146,14 +146,14 @@ def test_dreamed_falls_are_compared_with_real_ones():
     assert set(metrics.measure_falls(model, kinds, {"random": z})[0]["random"]) == {"falls", "real"}
 
 
-@pytest.mark.parametrize(("told", "gap"), [(0.3, 0), (0.8, 0.5)])
-def test_the_probability_of_an_end_is_held_against_their_frequency(told, gap):
+@pytest.mark.parametrize(("probability", "gap"), [(0.3, 0), (0.8, 0.5)])
+def test_the_probability_of_an_end_is_held_against_their_frequency(probability, gap):
     """3 of 10 steps end a life."""
     over = np.zeros((1, 11), bool)
     over[0, [2, 5, 9]] = True
     arrays = {"over": over, "keys": np.zeros((1, 11, 4))}
-    figures = metrics.measure_over(Told(None, np.full((1, 10), told)), arrays, np.zeros((1, 11, 16)))
-    assert figures == {"expected": pytest.approx(1000 * told), "real": 300, "gap": pytest.approx(gap)}
+    figures = metrics.measure_over(Told(None, np.full((1, 10), probability)), arrays, np.zeros((1, 11, 16)))
+    assert figures == {"expected": pytest.approx(1000 * probability), "real": 300, "gap": pytest.approx(gap)}
 
 
 def test_a_frame_that_no_real_one_resembles_is_off_the_manifold(rng):
@@ -347,6 +347,19 @@ def test_a_model_of_another_game_is_refused(toy_data, toy_model, tmp_path, chang
     with pytest.raises(SystemExit, match="other keys or another pace"):
         evaluate.main()
     assert not (tmp_path / "new").exists()
+
+
+def test_a_log_holds_each_epoch_once(tmp_path):
+    """After a run that was killed between log and checkpoint, after a half-written line, and of a new run."""
+    path = tmp_path / "log.jsonl"
+    for epoch in (1, 2, 3, 3):
+        plots.log(path, {"epoch": epoch, "train": 1.0})
+    assert [entry["epoch"] for entry in plots.read_log(path)] == [1, 2, 3]
+    path.write_text(path.read_text() + '{"epoch": 4, "tra\n[]\n{}\n')
+    plots.log(path, {"epoch": 4, "train": 0.5})
+    assert [json.loads(line)["epoch"] for line in path.read_text().splitlines()] == [1, 2, 3, 4]
+    plots.log(path, {"epoch": 1, "train": 2.0})
+    assert path.read_text() == '{"epoch": 1, "train": 2.0}\n'
 
 
 @pytest.mark.parametrize("epochs", [0, 1, 3])

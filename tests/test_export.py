@@ -17,6 +17,7 @@ from PIL import Image
 import data
 import export
 import models
+import train_lstm
 import training
 from capture import policies
 from engine import graphs
@@ -157,17 +158,31 @@ def test_what_is_missing_is_one_line(toy_data, tmp_path, lacking):
     assert not (tmp_path / "runner" / "model").exists()
 
 
-def test_networks_that_do_not_fit_together_are_refused(toy_data, tmp_path):
-    shutil.copytree(toy_data / "runner", tmp_path / "runner", ignore=shutil.ignore_patterns("model"))
-    training.save(tmp_path / "runner" / "lstm.pt", models.Dynamics(models.DynamicsConfig(z=8)), history=[],
-                  figures={})
-    assert "does not fit" in refusal(export.main, "--data", tmp_path)
+@pytest.mark.parametrize("stranger", ["ae.pt", "lstm.pt", "latents"])
+def test_what_another_encoder_made_is_refused(toy_data, tmp_path, stranger):
+    folder = tmp_path / "runner"
+    shutil.copytree(toy_data / "runner", folder, ignore=shutil.ignore_patterns("model"))
+    torch.manual_seed(1)
+    if stranger == "ae.pt":
+        training.save(folder / "ae.pt", models.Autoencoder(), history=[], figures={})
+    elif stranger == "lstm.pt":
+        model, checkpoint = training.load(folder / "lstm.pt", models.Dynamics)
+        training.save(folder / "lstm.pt", model, history=[], figures={}, encoder="0" * 16)
+    else:
+        meta = data.read_json(folder / "latents/meta.json")
+        data.write_json(folder / "latents/meta.json", meta | {"encoder": "0" * 16})
+    named = "lstm.pt" if stranger == "lstm.pt" else "latents"
+    line = refusal(export.main, "--data", tmp_path)
+    assert f"{folder / named} was made with another encoder" in line and "run  python" in line
+    if stranger != "lstm.pt":
+        assert "another encoder" in refusal(train_lstm.main, "--data", tmp_path)
 
 
 def test_a_graph_that_differs_from_pytorch_replaces_nothing(toy_data, toy_model, tmp_path, monkeypatch):
     shutil.copytree(toy_data / "runner", tmp_path / "runner")
     torch.manual_seed(1)
-    other = models.Autoencoder()  # whose weights are not those of the graphs
+    other = models.Autoencoder()  # whose decoder is not that of the graphs
+    other.encoder = training.load(toy_data / "runner" / "ae.pt", models.Autoencoder)[0].encoder
     training.save(tmp_path / "runner" / "ae.pt", other, history=[], figures={})
     monkeypatch.setattr(graphs, "write", lambda path, *_: shutil.copy(toy_model / path.name, path))
     monkeypatch.setattr("sys.argv", ["export.py", "--data", str(tmp_path)])

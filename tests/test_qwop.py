@@ -153,7 +153,7 @@ def test_the_files_keep_the_contract(recorded):
         assert (arrays["over"][:-1] == arrays["restart"][1:]).all()
         assert (arrays["keys"] == policy(n)[0]).all()
     meta = data.read_json(folder / "meta.json")
-    assert meta.pop("browser").startswith("Chromium ")
+    assert meta.pop("browser").startswith("Chromium ") and len(meta.pop("description")) == 12
     assert meta == {"game": "qwop", "url": "https://www.foddy.net/Athletics.html", "shape": [640, 400],
                     "keys": list("qwop"), "tick_ms": 1000 / 30,
                     "ticks_per_frame": 3, "frames": FRAMES, "seed": 1, "viewport": [192, 192],
