@@ -25,8 +25,8 @@ def read_log(path):
     entries = []
     for line in path.read_text().splitlines() if path.exists() else ():
         with contextlib.suppress(ValueError, TypeError, KeyError):
-            entries.append(json.loads(line))
-            entries[-1]["epoch"] + 0
+            entry = json.loads(line)
+            entries += [entry] if entry["epoch"] > 0 else []
     return entries
 
 
