@@ -156,7 +156,8 @@ def readout(frames_folder, latents, dynamics, most=150):
 
 def make_clips(folder, autoencoder, dynamics):
     """A clip of every kind of keys from a folder of held-out episodes -> [{kind, frames, keys: hexadecimal
-    digits, start: {z, h, c}, picture: a data URL of all frames, COLUMNS in a row}]"""
+    digits, start: {z, h, c}, picture: a data URL of all frames, COLUMNS in a row, metres where the game tells
+    them}]"""
     clips = []
     for kind, arrays in data.load_held_out(folder).items():
         frames, keys = arrays["frames"][0], arrays["keys"][0]
@@ -176,6 +177,8 @@ def make_clips(folder, autoencoder, dynamics):
                       "keys": policies.to_text(keys[CONTEXT:CONTEXT + CLIP]),
                       "start": {"z": rounded(z[-1]), "h": rounded(h[:, 0]), "c": rounded(c[:, 0])},
                       "picture": "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode()})
+        if "score" in arrays:
+            clips[-1]["metres"] = rounded(arrays["score"][0, CONTEXT:CONTEXT + CLIP], 1)
     return clips
 
 

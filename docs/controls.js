@@ -2,7 +2,7 @@
 // The controls: what can be pressed, dragged, chosen and dropped, and what is shown of the dream.
 
 const players = { you: () => null };  // name in the list: makes the player
-let searching = false;
+let best = 0;  // metres that a person has run in this dream
 
 // ---- what is shown
 
@@ -38,14 +38,26 @@ function showTruth(truth) {
   if (!truth) byId('beside').value = '';
 }
 
+// Metres of this life, from the dream's own memory, and of the truth beside it.
+function showMetres() {
+  const { metres, over, truth } = loop, text = `${Math.max(metres, 0).toFixed(1)} m`;
+  if (loop.isPersonPlaying && metres > best) best = metres;
+  byId('score').hidden = Boolean(truth?.isRecorded);
+  byId('metres').textContent = text;
+  byId('best').textContent = best > 0.05 ? `best ${best.toFixed(1)} m` : '';
+  byId('truth-metres').textContent = truth?.metres === undefined ? '' : `, ${truth.metres.toFixed(1)} m`;
+  if (!over || byId('score').hidden) return;
+  const fell = document.createElement('span');  // a new one fades anew
+  fell.textContent = `${loop.isPersonPlaying ? 'You fell' : 'Fell'} at ${text}`;
+  byId('fell').replaceChildren(fell);
+}
+
 function showPace(rate, isLate) {
   const [p50, p95] = percentiles(loop.times), fullRate = 1000 * loop.speed / dream.meta.frame_ms;
   const parts = [`${p50.toFixed(1)} ms a frame`, `${rate.toFixed(1)} frames/s`];
   if (isLate && rate < 0.9 * fullRate) {
     parts[1] += `: this machine is slow, the game's time runs ${(fullRate / rate).toFixed(1)} times slower`;
   }
-  if (dream.meta.readout) parts.push(`${loop.metres.toFixed(1)} m in the dream`);
-  if (loop.truth?.metres !== undefined) parts.push(`${loop.truth.metres.toFixed(1)} m in the real game`);
   byId('pace').textContent = loop.paused ? 'Paused.' : parts.join(' · ');
   byId('smooth').checked = loop.smooth;
   byId('rate').textContent = rate.toFixed(1);
@@ -55,9 +67,12 @@ function showPace(rate, isLate) {
 
 // What the loop reports to.
 const view = {
-  notice, moment: showMoment, truth: showTruth, pace: showPace,
+  notice, moment: showMoment, truth: showTruth, pace: showPace, metres: showMetres,
   drift: drift => Object.assign(byId('drift'), { value: drift, title: drift.toFixed(2) }),
-  player: name => { byId('player').value = name; },
+  player: name => {
+    byId('player').value = name;
+    byId('watch').textContent = name === 'you' ? 'Watch it run' : 'Play yourself';
+  },
   fixed: () => sliders.fixed(),
 };
 
@@ -76,35 +91,34 @@ function addPlayer(name, text, make) {
   players[name] = make;
 }
 
+// What train_player.py has left beside the model, if anything -> is it there?
+async function findLearned() {
+  if (!self.DREAM_PLAYER) await loadScript(`model/${byId('model').value}/player.js`).catch(() => {});
+  return Boolean(self.DREAM_PLAYER);
+}
+
 async function choosePlayer(name) {
   if (loop.truth?.isRecorded) loop.setTruth(null);
-  if (name === 'learned' && !self.DREAM_PLAYER) {
-    try {
-      await loadScript(`model/${byId('model').value}/player.js`);
-    } catch (error) {
-      loop.setPlayer('you');
-      return notice(`Nobody has learned in this dream yet: run  python train_player.py  (${error.message})`);
-    }
+  if (name === 'learned' && !await findLearned()) {
+    loop.setPlayer('you');
+    return notice('Nobody has learned in this dream yet: run  python train_player.py');
   }
-  if (name.startsWith('gait') || name === 'best' || name === 'learned') {
+  if (name.startsWith('gait') || name === 'learned') {
     loop.begin(0);
     if (loop.truth) loop.beginTruth();
   }
   loop.setPlayer(name, players[name]());
 }
 
-async function search() {
-  const button = byId('search');
-  searching = true;
-  const best = await searchGait(dream, (tried, metres) => {
-    button.textContent = `Stop: ${tried} tried, best ${metres.toFixed(1)} m`;
-  }, () => !searching);
-  searching = false;
-  button.textContent = 'Search a run';
-  if (!best.gait) return;
-  const text = `best run found: ${best.metres.toFixed(1)} m in the dream`;
-  addPlayer('best', text, () => gaitPlayer(best.gait, dream.meta.ticks_per_frame));
-  choosePlayer('best');
+// The best player that there is.
+async function watch() {
+  const known = dream.meta.readout && await findLearned() ? 'learned' : 'gait0';
+  await choosePlayer(known in players ? known : 'random');
+}
+
+function toggleFull() {
+  if (document.fullscreenElement) document.exitFullscreen();
+  else byId('play').requestFullscreen?.();
 }
 
 async function openTruth(name) {
@@ -180,8 +194,13 @@ function connectPlaying() {
   };
   byId('past').oninput = ({ target: { value } }) => { pause(true); loop.queue(() => loop.goBack(Number(value))); };
   byId('player').onchange = ({ target: { value } }) => loop.queue(() => choosePlayer(value));
-  byId('search').onclick = () => { if (searching) searching = false; else loop.queue(search); };
-  byId('search').hidden = !dream.meta.readout;
+  byId('watch').onclick = () => loop.queue(() => loop.isPersonPlaying ? watch() : loop.takeOver());
+  byId('full').onclick = toggleFull;
+  byId('full').hidden = !document.fullscreenEnabled;
+  addEventListener('keydown', event => {
+    const isForUs = event.code === 'KeyF' && !event.ctrlKey && !event.metaKey && !event.altKey;
+    if (isForUs && !keyboard.codes.includes('KeyF')) toggleFull();
+  });
   byId('model').onchange = ({ target }) => { location.href = `?model=${target.value}`; };
   addEventListener('hashchange', () => location.reload());  // another link in the same tab
 }

@@ -5,6 +5,8 @@
 //   const keyboard = new HeldKeys(box, ['q', 'ArrowLeft'], { onKey, onRestart });
 //   keyboard.held();   // [1, 0]: held now, or tapped since the last call
 
+const PARTS_MOVED = { q: 'thighs', w: 'thighs', o: 'calves', p: 'calves' };  // of QWOP and the runner
+const BEAT_MS = 150;  // a button that is clicked without a pointer, by Enter or a switch, holds its key for so long
 const KEY_SIGNS = { ArrowLeft: '←', ArrowUp: '↑', ArrowRight: '→', ArrowDown: '↓' };
 const MODIFIERS = { ctrlKey: 'Control', metaKey: 'Meta', altKey: 'Alt' };  // flag of an event: how its codes begin
 const GAMEPAD = [[2, 4], [3, 6], [0, 5], [1, 7]];  // buttons for the first four keys: a face and a shoulder button each
@@ -41,22 +43,34 @@ class HeldKeys {
 
   // box: where the buttons go, before anything that is in it. onKey(down): a key went down or up. onRestart: R was
   // pressed (unless it is a key of the game), or Start on a gamepad. isTyping(event): the event is not for the game.
-  // labels: a small text under a key, {q: 'thighs'}.
-  constructor(box, keys, { onKey = () => {}, onRestart = () => {}, isTyping = movesControl, labels = {} } = {}) {
-    Object.assign(this, { box, onKey, onRestart, isTyping, labels });
+  constructor(box, keys, { onKey = () => {}, onRestart = () => {}, isTyping = movesControl } = {}) {
+    Object.assign(this, { box, onKey, onRestart, isTyping });
     this.setKeys(keys);
     addEventListener('keydown', event => this.onKeyDown(event));
     addEventListener('keyup', event => this.onKeyUp(event));
-    addEventListener('blur', () => this.releaseAll());
-    document.addEventListener('visibilitychange', () => this.releaseAll());
+    for (const name of ['blur', 'contextmenu']) addEventListener(name, () => this.releaseAll());  // no keyup follows
+    for (const name of ['visibilitychange', 'fullscreenchange']) {
+      document.addEventListener(name, () => this.releaseAll());
+    }
   }
 
   // Other keys: new buttons, none of them held.
   setKeys(keys) {
     this.releaseAll();
     for (const button of this.buttons.values()) button.remove();
-    this.buttons = new Map(keys.map(key => [codeOf(key), this.makeButton(codeOf(key), this.labels[key])]));
+    const labels = keys.join('') === 'qwop' ? PARTS_MOVED : {};
+    this.buttons = new Map(keys.map(key => [codeOf(key), this.makeButton(codeOf(key), labels[key])]));
     this.box.prepend(...this.buttons.values());
+    this.showLayout();
+  }
+
+  // The letters that this keyboard has in the places of Q, W, O, P: A and Z on a French one.
+  async showLayout() {
+    const layout = await navigator.keyboard?.getLayoutMap().catch(() => null);
+    for (const [code, button] of this.buttons) {
+      const letter = layout?.get(code);
+      if (letter && /^Key/.test(code)) button.firstChild.data = letter.toUpperCase();
+    }
   }
 
   get codes() {
@@ -83,7 +97,10 @@ class HeldKeys {
 
   // To be called once a frame: gamepads send no events.
   pollGamepad() {
-    const pads = [...navigator.getGamepads?.() ?? []];
+    let pads = [];
+    try {
+      pads = [...navigator.getGamepads?.() ?? []];
+    } catch { /* forbidden to this frame */ }
     const isDown = n => pads.some(pad => pad?.buttons[n]?.pressed);
     const before = this.onGamepad, now = new Set(this.codes.filter((_, n) => GAMEPAD[n]?.some(isDown)));
     if (isDown(GAMEPAD_RESTART)) now.add('restart');
@@ -151,6 +168,11 @@ class HeldKeys {
     });
     button.addEventListener('lostpointercapture', () => this.release(code));  // after pointerup and pointercancel
     button.addEventListener('contextmenu', event => event.preventDefault());  // of a long touch
+    button.addEventListener('click', event => {
+      if (event.detail) return;  // by a pointer
+      this.press(code);
+      setTimeout(() => this.release(code), BEAT_MS);
+    });
     return button;
   }
 }

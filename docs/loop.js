@@ -26,7 +26,7 @@ class Loop {
   metres = 0;          // of this life
   over = false;        // has it ended?
 
-  // brush, truthBrush: 2D contexts. view: {notice(text), player(name), truth(truth), moment(), drift(value),
+  // brush, truthBrush: 2D contexts. view: {notice(text), player(name), truth(truth), moment(), metres(), drift(value),
   // pace(frames/s, isLate), fixed() -> [[number, value]] of z}
   constructor(dream, keyboard, brush, truthBrush, view) {
     Object.assign(this, { dream, keyboard, brush, truthBrush, view });
@@ -126,6 +126,7 @@ class Loop {
     const [{ metres, over }] = dream.read(dream.state);
     this.metres = this.over ? 0 : this.metres + metres;
     this.over = over;
+    this.view.metres();
   }
 
   async lookAtDrift() {

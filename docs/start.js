@@ -14,6 +14,8 @@ function fillTexts(meta) {
   else byId('real').hidden = game !== 'runner';
   byId('help-keys').textContent = `Hold ${names.join(', ')} on the keyboard, or the buttons, ` +
     'with several fingers if you like.';
+  byId('hint').hidden = keys.join('') !== 'qwop';
+  byId('score').hidden = !meta.readout;
   byId('about-model').textContent = `This one has ${(parameters / 1e6).toFixed(1)} million parameters.`;
   byId('backend').textContent = `wasm, ${ort.env.wasm.numThreads} thread`;
   // The code lies above this folder; of GitHub Pages, in the repository of the same name.
@@ -62,7 +64,6 @@ function connect(model) {
   keyboard = new HeldKeys(byId('keys'), dream.meta.keys, {
     onKey: down => {
       if (!down) return;
-      searching = false;
       if (!loop.isPersonPlaying) loop.queue(() => loop.takeOver());
     },
     onRestart: () => loop.queue(() => loop.restart()),
@@ -86,7 +87,7 @@ async function start() {
   await showStarts();
   loop.begin(0);
   loop.draw(await dream.paint());
-  byId('controls').hidden = false;
+  byId('controls').hidden = byId('first').hidden = false;
   document.body.dataset.state = 'ready';
   say(`Ready: ${dream.meta.game}, dreamed by ${(dream.meta.parameters / 1e6).toFixed(1)} million parameters.`);
   findClips(model).catch(error => notice(`The recorded clips are missing: ${error.message}`));

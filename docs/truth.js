@@ -2,8 +2,8 @@
 // The truth beside the dream: the open runner's physics under the same keys, or recorded clips of a game.
 //
 // A source is {start: the dream's state at its first frame, begin() -> that frame, next(keys, t) -> frame t, or null
-// at the end, keys(t): the recorded keys that are held after frame t, if it is a recording, state() -> {metres, over},
-// if it is live}. Frames are rgba, 96 x 96.
+// at the end, state(t) -> {metres, over} in frame t, keys(t): the recorded keys that are held after frame t, if it is a
+// recording}. Frames are rgba, 96 x 96.
 
 const RUNNER_SCRIPTS = ['vendor/planck/planck.min.js', 'runner/runner.js'];
 const SYNC_FRAMES = 10;  // "set the dream to the truth" shows the dream so many true frames
@@ -29,11 +29,11 @@ class Truth {
 
   // Of the real game now: metres of this life, and whether it has ended.
   get metres() {
-    return this.source.state?.().metres;
+    return this.source.state(this.frame).metres;
   }
 
   get isOver() {
-    return this.source.state?.().over;
+    return this.source.state(this.frame).over;
   }
 
   recordedKeys() {
@@ -91,7 +91,8 @@ async function liveRunner(meta) {
   return { begin, next, start: meta.starts[0], state: () => ({ metres: runner.score, over: runner.over }) };
 }
 
-// A recorded clip: {kind, keys: hexadecimal digits, start: {z, h, c}, frames, picture: all frames in one, data URL}
+// A recorded clip: {kind, keys: hexadecimal digits, start: {z, h, c}, frames, metres of each, where the game tells
+// them, picture: all frames in one, data URL}
 async function recordedClip(clip, meta) {
   const image = new Image();
   image.src = clip.picture;
@@ -106,6 +107,7 @@ async function recordedClip(clip, meta) {
     start: clip.start,
     begin: () => frameAt(0),
     next: (_keys, t) => t < clip.frames ? frameAt(t) : null,
+    state: t => ({ metres: clip.metres?.[t] }),
     keys: t => keysOf(parseInt(clip.keys.slice(t * digits, (t + 1) * digits), 16), meta.keys.length),
   };
 }

@@ -3,7 +3,6 @@
 
 const MAX_CATCH_UP = 8;    // ticks: after a pause the game goes on from where it was, a quarter of a second at most
 const KEYS = ["q", "w", "o", "p"];
-const PARTS_MOVED = { q: "thighs", w: "thighs", o: "calves", p: "calves" };
 const TICKS_PER_FRAME = 3; // of a recording: its keys act ten times a second, as in the dream
 
 const element = (id) => document.getElementById(id);
@@ -11,7 +10,7 @@ const canvas = element("canvas");
 const context = canvas.getContext("2d");
 
 const runner = new Runner();
-const keyboard = new HeldKeys(element("buttons"), KEYS, { onRestart: restart, labels: PARTS_MOVED });
+const keyboard = new HeldKeys(element("buttons"), KEYS, { onRestart: restart });
 let ticksDone = 0, epoch = performance.now(), best = 0;
 let recording = null; // { keys: a hexadecimal digit a frame, ticks } while a play is recorded
 
