@@ -38,13 +38,18 @@ dream: .venv/all .venv/browser
 pipeline:
 	$(MAKE) dream GAME=runner EPISODES=80 LIVE=600 AE_EPOCHS=6
 
+# A folder that an interrupted run, or another Python, has left is made anew.
+VENV = $(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed, and \
+	$(PYTHON) is " + sys.version.split()[0] + ": name another one, make PYTHON=python3.12")' && \
+	$(PYTHON) -m venv $(if $(wildcard .venv/play),,--clear) .venv
+
 .venv/play: requirements-play.txt
-	$(PYTHON) -m venv .venv
+	$(VENV)
 	$(BIN)/pip install --quiet -r requirements-play.txt
 	@touch $@
 
 .venv/all: requirements.txt requirements-play.txt
-	$(PYTHON) -m venv .venv
+	$(VENV)
 	$(BIN)/pip install --quiet -r requirements.txt
 	@touch $@ .venv/play
 

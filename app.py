@@ -13,6 +13,7 @@ Shapes: K keys, Z latent features; one player, so N is 1 everywhere
 import os
 
 os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_DISABLE_TELEMETRY="1")  # both are read at import
+os.environ["NO_PROXY"] = f"127.0.0.1,localhost,{os.environ.get('NO_PROXY', '')}"  # Gradio calls itself
 
 import argparse
 import base64
@@ -174,7 +175,8 @@ def make_page(models, visitors, data_folder):
             gr.HTML(html_template=html, css_template=css, js_on_load=keys_js + app_js, models=props,
                     max_images=MAX_IMAGES, server_functions=functions, apply_default_css=False)
         panels.comparison(models)
-        panels.training(data_folder)
+        if any(data_folder.glob("*/*")):
+            panels.training(data_folder)
         panels.api(models)
     return page
 

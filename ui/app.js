@@ -8,7 +8,7 @@ const SILENT_MS = 3000;   // no answer for so long: the server is gone
 const STAY_MS = 1500;     // a paused page tells the server this often that it is still there
 const IMAGE_MS = 33;      // between two images: there are several on the way from one frame to the next
 const SPEEDS = [0.25, 0.5, 1, 2, 4];
-const CHANCES = [["no chance", 0], ["half the chance", 0.5], ["chance as in the game", 1], ["twice the chance", 2]];
+const CHANCES = [["none", 0], ["half", 0.5], ["as in the game", 1], ["twice", 2]];
 
 // elements
 const find = (selector) => element.querySelector(selector);
@@ -136,9 +136,9 @@ function choose(name) {
   models.value = name;
   keyboard.setKeys(model.keys);
   starts.replaceChildren(...Array.from({ length: model.starts }, (_, i) =>
-    new Option(`start ${i + 1}: ${i ? "mid-run" : "a new life"}`, i)));
-  starts.hidden = model.starts < 2;
-  chances.hidden = !model.lots;
+    new Option(i ? `mid-run ${i}` : "a new life", i)));
+  starts.parentElement.hidden = model.starts < 2;
+  chances.parentElement.hidden = !model.lots;
   find(".plain").hidden = !model.plain;
   find("a").href = model.plain || "";
   find("kbd").hidden = keyboard.codes.includes("KeyR"); // then it is a key of the game
@@ -155,7 +155,7 @@ find(".once").onclick = () => { once = true; setPaused(true); };
 models.onchange = () => { choose(models.value); start(); };
 starts.onchange = start;
 models.append(...props.models.map(({ name }) => new Option(name, name)));
-models.hidden = props.models.length < 2;
+models.parentElement.hidden = props.models.length < 2;
 speeds.append(...SPEEDS.map((speed) => new Option(`${speed}x`, speed, speed === 1, speed === 1)));
 chances.append(...CHANCES.map(([text, chance]) => new Option(text, chance, chance === 1, chance === 1)));
 choose(props.models[0].name);
