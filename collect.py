@@ -11,7 +11,7 @@ Writes  data/<game>/frames/episode_*.npz, keys.json, meta.json, contact_sheet.pn
     python collect.py --data data/played --player docs/model/runner/player.json    # who learned in the dream
 
 The same seed gives the same bytes, whatever the machine's speed. Stop it at any time: the same command
-resumes.
+resumes. With --part 3/8 it is the third of eight machines.
 
 Shapes: T frames of an episode, K keys
 """
@@ -179,7 +179,8 @@ def record_episodes(game, folder, args):
         policies.save_lists(folder / "keys.json", game, args.ticks_per_frame, policy.lists.values())
 
     recorded = data.episode_files(folder)
-    missing = [n for n in range(episodes) if n not in recorded]
+    k, parts = args.part
+    missing = [n for n in range(k - 1, episodes, parts) if n not in recorded]
     print(f"{game.name}: {len(recorded)} episodes in {folder}, {len(missing)} to record with {args.workers} "
           f"workers ({'replay' if args.replay else policy.name} keys)")
     facts = {}

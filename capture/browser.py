@@ -9,9 +9,11 @@ import http.server
 import os
 import queue
 import re
+import secrets
 import shutil
 import threading
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 from playwright.sync_api import Error as BrowserError
@@ -21,6 +23,7 @@ from data import SIZE
 
 HERE = Path(__file__).parent
 TIMEOUT = 60                # seconds for a page to load or an episode to come back
+LARGEST = 2 * 10 ** 9       # bytes of an episode
 FLAGS = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
          "--mute-audio", "--disable-background-timer-throttling", "--disable-renderer-backgrounding"]
 # What draws WebGL in headless Chromium, best first: Mesa's llvmpipe (or a real GPU) needs a third less CPU
@@ -67,6 +70,14 @@ def find_browser(playwright):
     raise SystemExit("no Chromium found: run  playwright install chromium  (or  apt install chromium)")
 
 
+def only(game):
+    """The flags with which a browser finds no host but this machine, the game's own, and what it allows."""
+    hosts = ["127.0.0.1", *game.allow]
+    if "://" in game.url:
+        hosts.append(urlsplit(game.url).hostname)
+    return ["--host-resolver-rules=MAP * ~NOTFOUND, " + ", ".join(f"EXCLUDE {host}" for host in hosts)]
+
+
 def launch(playwright, flags=("--disable-gpu",)):
     """A headless Chromium on this machine -> Playwright's Browser."""
     path, args = find_browser(playwright), [*FLAGS, *flags]
@@ -84,10 +95,11 @@ def launch(playwright, flags=("--disable-gpu",)):
     raise SystemExit(f"{path} does not start ({problem}): run  playwright install chromium")
 
 
-def launch_webgl(playwright):
-    """A headless Chromium with the first of BACKENDS that works -> Browser, "backend: renderer"."""
+def launch_webgl(playwright, more=()):
+    """A headless Chromium with the first of BACKENDS that works, and more flags -> Browser, "backend:
+    renderer"."""
     for name, flags in BACKENDS.items():
-        browser, renderer = launch(playwright, flags), ""
+        browser, renderer = launch(playwright, [*flags, *more]), ""
         with contextlib.suppress(BrowserError):  # a backend may crash the browser
             page = browser.new_page()
             renderer = page.evaluate(TEST_WEBGL)
@@ -100,14 +112,28 @@ def launch_webgl(playwright):
 
 
 class Server:
-    """Serves a folder (or nothing) on loopback, and queues what the page posts."""
+    """Serves a folder (or nothing) on loopback, and queues what is posted to its `mailbox`: a secret address,
+    so that nobody else's bytes are taken for an episode."""
 
     def __init__(self, folder):
-        posted = self.posted = queue.Queue()
+        posted, secret = queue.Queue(), f"/{secrets.token_urlsafe(16)}"
+        root = Path(folder or os.devnull).resolve()
 
         class Handler(http.server.SimpleHTTPRequestHandler):
+            def send_head(self):
+                if not Path(self.translate_path(self.path)).resolve().is_relative_to(root):
+                    return self.send_error(404)  # a link that leads out of the folder
+                return super().send_head()
+
+            def list_directory(self, path):
+                return self.send_error(404)
+
             def do_POST(self):
-                posted.put(self.rfile.read(int(self.headers["Content-Length"])))
+                size = int(self.headers.get("Content-Length", 0))
+                if self.path != secret or size > LARGEST:
+                    self.send_error(404)
+                    return
+                posted.put(self.rfile.read(size))
                 self.send_response(204)
                 self.send_header("Access-Control-Allow-Origin", "*")
                 self.end_headers()
@@ -120,7 +146,8 @@ class Server:
         handler = functools.partial(Handler, directory=folder or os.devnull)
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.http.handle_error = lambda *args: None  # a browser that closes drops its connections
-        self.address = f"http://127.0.0.1:{self.http.server_port}"
+        self.posted, self.address = posted, f"http://127.0.0.1:{self.http.server_port}"
+        self.mailbox = self.address + secret
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
 
 
@@ -131,9 +158,9 @@ class Recorder:
         self.game, self.patience = game, patience
         self.server = Server(game.serve)
         if game.webgl:
-            self.browser, self.backend = launch_webgl(playwright)
+            self.browser, self.backend = launch_webgl(playwright, only(game))
         else:
-            self.browser, self.backend = launch(playwright), "software"
+            self.browser, self.backend = launch(playwright, ["--disable-gpu", *only(game)]), "software"
         context = self.browser.new_context(viewport={"width": 800, "height": 600}, bypass_csp=True)
         if "://" in game.url:  # a public page needs permission to send its frames to this machine
             with contextlib.suppress(BrowserError):  # older browsers have no such permission and need none
@@ -223,7 +250,7 @@ class Recorder:
         first `skip` frames."""
         pose_size = self.evaluate("job => recorder.play(job)",
                                   {"keys": keys.tolist(), "skip": skip, "ticksPerFrame": ticks_per_frame,
-                                   "address": f"{self.server.address}/episode"})
+                                   "address": self.server.mailbox})
         return self.receive(keys[skip:], pose_size // 3)
 
     def play_live(self, player, frames, ticks_per_frame):
@@ -236,7 +263,7 @@ class Recorder:
             answer = self.evaluate("keys => recorder.step(keys)", keys[t - 1].tolist())
             frame = np.frombuffer(base64.b64decode(answer["rgb"]), np.uint8).reshape(SIZE, SIZE, 3)
             keys[t] = player(frame, answer["restart"], answer["over"])
-        pose_size = self.evaluate("address => recorder.finish(address)", f"{self.server.address}/episode")
+        pose_size = self.evaluate("address => recorder.finish(address)", self.server.mailbox)
         return self.receive(keys, pose_size // 3)
 
     def receive(self, keys, bodies):

@@ -24,6 +24,7 @@ class Game:
     serve: str = None         # folder that is served on loopback, relative to the description's
     catches_up: bool = False  # its loop runs every tick that is due, then draws once
     webgl: bool = False       # it draws with WebGL: then frames are drawn small, not scaled down
+    allow: list = field(default_factory=list)  # hosts that the page may reach beside its own
     before: str = ""          # script that runs before the page's own
     ready: str = "true"       # expression: true when loading is over
     draw: str = ""            # statement that turns drawing on or off (variable `on`), for skipped frames

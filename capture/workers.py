@@ -32,8 +32,19 @@ def add_worker_arguments(parser):
     """The options of a program that plays a game."""
     parser.add_argument("--url", help="another address of the game's page, or the .html file of a local copy")
     parser.add_argument("--workers", type=int, default=default_workers(), help="browsers side by side")
+    parser.add_argument("--part", type=part, default=(1, 1), metavar="K/N",
+                        help="play every Nth episode from the Kth on: N machines share a recording, whose "
+                             "folders are then copied into one")
     parser.add_argument("--timeout", type=float, default=TIMEOUT,
                         help="seconds that a page may take to load, or a browser to play 500 frames")
+
+
+def part(text):
+    """3/8 -> (3, 8). Raises ValueError, which argparse reports."""
+    k, n = map(int, text.split("/"))
+    if not 1 <= k <= n:
+        raise ValueError
+    return k, n
 
 
 def add_arguments(parser):

@@ -7,6 +7,8 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 import uuid
 from types import SimpleNamespace
 
@@ -17,7 +19,7 @@ from PIL import Image
 
 import data
 from capture import policies, workers
-from capture.browser import GameError, Recorder, find_browser
+from capture.browser import GameError, Recorder, Server, find_browser
 from capture.games import load_game
 from collect import main
 
@@ -317,6 +319,54 @@ def test_a_small_game_of_ones_own_is_recorded(tmp_path):
     dark = (episode["frames"] < 128).all(-1)  # the square, no trail; white where it is transparent
     assert (episode["frames"][:, 0] == 255).all() and (np.abs(dark.mean((1, 2)) - 0.02) < 0.005).all()
     assert (np.diff(dark.any(1).argmax(1)) > 5).all()
+
+
+@pytest.mark.parametrize(("allow", "reached"), [([], "no"), (["localhost"], "yes")])
+def test_a_page_reaches_no_other_host_than_those_allowed(tmp_path, allow, reached):
+    server = Server(str(tmp_path))
+    address = server.address.replace("127.0.0.1", "localhost")
+    before = (f"fetch('{address}/page.html', {{ mode: 'no-cors' }})"
+              ".then(() => { window.reached = 'yes'; }, () => { window.reached = 'no'; });")
+    result = play(game(tmp_path, before=before, allow=allow, ready=f"window.reached === '{reached}'"))
+    server.http.shutdown()
+    assert result.returncode == 0, result.stderr
+
+
+def test_the_recorders_server_shows_its_folder_alone(tmp_path):
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served/page.html").write_text("a page")
+    (tmp_path / "secret.txt").write_text("not for the page")
+    (tmp_path / "served/link.txt").symlink_to(tmp_path / "secret.txt")
+    server = Server(str(tmp_path / "served"))
+
+    def answer(path, body=None):
+        try:
+            with urllib.request.urlopen(server.address + path, body) as response:
+                return response.status, response.read()
+        except urllib.error.HTTPError as error:
+            return error.code, b""
+
+    assert answer("/page.html") == (200, b"a page")
+    for path in ("/", "/link.txt", "/../secret.txt", "/%2e%2e/secret.txt"):
+        assert answer(path) == (404, b""), path
+    assert answer("/episode", b"foreign bytes")[0] == 404 and server.posted.empty()
+    assert answer(server.mailbox.removeprefix(server.address), b"an episode")[0] == 204
+    assert server.posted.get(timeout=1) == b"an episode"
+    server.http.shutdown()
+
+
+def test_machines_share_a_recording(recorded, tmp_path):
+    """The parts of two, copied into one folder, are the recording of one."""
+    for k in (1, 2):
+        result = collect(tmp_path / str(k), *SIZES, "--part", f"{k}/2")
+        assert result.returncode == 0, result.stderr
+    parts = [episodes(tmp_path / str(k)) for k in (1, 2)]
+    assert [len(part) for part in parts] == [(EPISODES + 1) // 2, EPISODES // 2]
+    assert parts[0] | parts[1] == episodes(recorded)
+    for name in ("keys.json", "meta.json"):
+        files = [folder / "runner/frames" / name for folder in (tmp_path / "1", tmp_path / "2", recorded)]
+        assert len({path.read_bytes() for path in files}) == 1, name
+    assert "argument --part: invalid" in collect(tmp_path, "--part", "3/2").stderr
 
 
 def test_a_game_that_cannot_be_played_ends_the_run_with_one_line(tmp_path):
