@@ -152,7 +152,8 @@ def save_resume(path, model, optimizer, schedule, rng, epoch, best, seconds):
 
 
 def load_resume(path, model, optimizer, schedule, rng):
-    """Put a training back where save_resume() left it -> epoch, best, seconds; None if there is no file."""
+    """Put a training back where save_resume() left it -> epoch, best, seconds; None if there is no file. The
+    schedule keeps its own length: with other --epochs the learning rate goes to its end in so many."""
     if not path.exists():
         return None
     try:
@@ -161,7 +162,7 @@ def load_resume(path, model, optimizer, schedule, rng):
             raise ValueError(f"it was made with {state['config']}")
         model.load_state_dict(state["weights"])
         optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"])
+        schedule.load_state_dict(state["schedule"] | {"T_0": schedule.T_0, "T_i": schedule.T_i})
         torch.set_rng_state(state["torch_rng"])
         rng.bit_generator.state = state["rng"]
         return state["epoch"], state["best"], state["seconds"]

@@ -12,6 +12,7 @@ import losses
 import models
 import train_ae
 import train_lstm
+import training
 from engine.muon import Muon, orthogonalise
 
 ORIGINAL_AE = models.AutoencoderConfig(dropout=0.2, **models.ORIGINAL_AUTOENCODER)
@@ -82,6 +83,28 @@ def test_muon_makes_steps_whose_singular_values_are_about_one():
     for shape in ((20, 50), (50, 20)):
         values = torch.linalg.svdvals(orthogonalise(torch.randn(shape, generator=rng)))
         assert values.min() > 0.5 and values.max() < 1.4
+
+
+class Configured(nn.Module):
+    """A network with a config, as checkpoints need one."""
+
+    def __init__(self, layer):
+        super().__init__()
+        self.layer, self.config = layer, models.DynamicsConfig()
+
+
+def test_a_resumed_training_may_have_another_length(tmp_path):
+    """After 2 of 4 epochs, resumed with 8: the learning rate of a quarter of the way."""
+    layer, rng, rates = nn.Linear(2, 2), np.random.default_rng(0), []
+    for epochs in (4, 8):
+        optimizer = torch.optim.AdamW(layer.parameters(), 1.0)
+        schedule = training.make_schedule(optimizer, SimpleNamespace(epochs=epochs, original=False), 40)
+        first = (training.load_resume(tmp_path / "resume.pt", Configured(layer), optimizer, schedule, rng)
+                 or (0,))[0]
+        schedule.step(first + (2 if epochs == 4 else 0))
+        rates.append(optimizer.param_groups[0]["lr"])
+        training.save_resume(tmp_path / "resume.pt", Configured(layer), optimizer, schedule, rng, 2, 0.0, 0.0)
+    assert rates == pytest.approx([0.5, (1 + 2 ** -0.5) / 2])
 
 
 def test_muon_steps_matrices_and_leaves_the_rest_to_adam():
