@@ -167,6 +167,9 @@ class Recorder:
                 context.grant_permissions(["local-network-access"])
         self.page = context.new_page()
         self.page.set_default_timeout(patience * 1000)
+        self.troubles = []  # what the page reports: errors, and what it could not load
+        self.page.on("pageerror", lambda error: self.troubles.append(str(error).splitlines()[0]))
+        self.page.on("requestfailed", lambda request: self.troubles.append(f"cannot load {request.url}"))
         self.page.add_init_script(path=HERE / "recorder.js")
         self.page.add_init_script(script=game.before)
         self.open(supersample)
@@ -194,11 +197,11 @@ class Recorder:
                 raise GameError(f"{game.name}: {problem} ({url})")
             self.shape = self.page.evaluate("(canvas) => recorder.shape(canvas)", game.canvas)
             if ready:
-                self.start(supersample)
+                ready = self.start(supersample)
             self.check_hooks(url)  # even if the game is not ready: they may say why
             if not ready:
-                raise GameError(f"{game.name}: {url} was not ready within {self.patience} s: check ready in "
-                                "the game's description")
+                raise GameError(f"{game.name}: {url} was not ready within {self.patience} s: check ready and "
+                                f"started in the game's description{self.reported()}")
         except BrowserError as error:
             line = f"{game.name}: cannot open {url}: {error.message.splitlines()[0]}"
             if not self.browser.is_connected():
@@ -211,9 +214,14 @@ class Recorder:
             raise GameError(line) from None
 
     def start(self, supersample):
-        """Start the game, and give recorder.js the functions of its description."""
+        """Start the game, and give recorder.js the functions of its description. They run in strict mode,
+        where a name that the page does not have is an error -> whether the game has started."""
         game = self.game
-        functions = {"restart": f"() => {{ {game.restart}; }}", "over": f"() => ({game.over})"}
+        self.page.evaluate(f"() => {{ 'use strict'; {game.start}; }}")
+        if not self.page.evaluate("([started, patience]) => recorder.ready(started, patience)",
+                                  [game.started, self.patience * 1000]):
+            return False
+        functions = {"restart": f"() => {{ 'use strict'; {game.restart}; }}", "over": f"() => ({game.over})"}
         if game.pose:
             functions["pose"] = f"() => ({game.pose})"
         if game.score:
@@ -222,11 +230,14 @@ class Recorder:
             functions["draw"] = f"(on) => {{ {game.draw}; }}"
         functions = ", ".join(f"{name}: {function}" for name, function in functions.items())
         values = {"keys": game.keys, "canvas": game.canvas, "tickMs": game.tick_ms,
-                  "catchesUp": game.catches_up}
+                  "catchesUp": game.catches_up, "repeats": game.repeats}
         self.page.evaluate(f"""([values, supersample]) => {{
-            {game.start};
             recorder.begin({{ {functions}, ...values }}, supersample);
         }}""", [values, supersample])
+        shape = self.page.evaluate("(canvas) => recorder.shape(canvas)", game.canvas)
+        if shape != [SIZE, SIZE]:  # then start has made it as small as a frame
+            self.shape = shape
+        return True
 
     def check_hooks(self, url):
         """Raise GameError if one of the description's hooks is not true."""
@@ -243,7 +254,12 @@ class Recorder:
         except BrowserError as error:
             line = error.message.splitlines()[0]
             lost = not self.browser.is_connected() or re.search("crash|closed|context lost", line)
-            raise (Lost if lost else GameError)(f"{self.game.name}: the game stopped: {line}") from None
+            raise (Lost if lost else GameError)(f"{self.game.name}: the game stopped: {line}"
+                                                f"{self.reported()}") from None
+
+    def reported(self):
+        """What the page has reported last, to end an error's line with, or ""."""
+        return f" (the page reports: {'; '.join(self.troubles[-2:])})" if self.troubles else ""
 
     def play(self, keys, ticks_per_frame, skip=0):
         """Play keys uint8 (skip + T, K) from a fresh life -> arrays of the episode (see data.py), without its
@@ -284,7 +300,7 @@ class Recorder:
         varied = len(np.unique(keys, axis=0)) > keys.shape[1]  # a few keys may rightly change nothing
         if T > 1 and varied and (episode["frames"] == episode["frames"][0]).all():
             raise GameError(f"{self.game.name}: {T} frames without change: is {self.game.canvas} the right "
-                            "canvas, and does the game run?")
+                            f"canvas, and does the game run?{self.reported()}")
         return episode
 
     def run(self, lists, ticks_per_frame, stall):

@@ -1,11 +1,19 @@
 """A game's description: the fields that a file in games/ may set, and how it is loaded."""
+import difflib
 import hashlib
 import json
+import re
 import runpy
 from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+# The keys that recorder.js can press: letters, digits, or KeyboardEvent codes.
+CODES = [*(f"Arrow{way}" for way in ("Left", "Right", "Up", "Down")), "Space", "Enter", "Escape", "Tab",
+         "Backspace", "Delete", *(f"{name}{side}" for name in ("Shift", "Control", "Alt", "Meta")
+                                  for side in ("Left", "Right")),
+         "Comma", "Period", "Slash", "Semicolon", "Quote", "BracketLeft", "BracketRight", "Backslash",
+         "Minus", "Equal", "Backquote"]
 
 
 @dataclass
@@ -19,6 +27,8 @@ class Game:
     restart: str              # statement that begins a new life
     over: str                 # expression: true when the life has ended
     start: str = ""           # statement that runs once after loading
+    started: str = "true"     # expression: true when that has led to the game, such as after a menu's level
+    repeats: bool = True      # a held key repeats its keydown; False: the game ignores that
     pose: str = ""            # expression: x, y, angle of every body in one list
     score: str = ""           # expression: a number
     serve: str = None         # folder that is served on loopback, relative to the description's
@@ -50,6 +60,12 @@ def load_game(name, url=None):
     except TypeError as error:
         reason = str(error).split("() ")[-1]
         raise SystemExit(f"{path}: {reason} (see class Game in capture/games.py)") from None
+    for key in game.keys:
+        if not re.fullmatch("[a-zA-Z0-9]|Key[A-Z]|Digit[0-9]", str(key)) and key not in CODES:
+            like = (difflib.get_close_matches(f"Arrow{key}", CODES, 1, 0.8)
+                    or difflib.get_close_matches(str(key), CODES, 1, 0) or CODES)[0]
+            raise SystemExit(f"{path}: no key is called {key!r}: write a letter, a digit or a code of "
+                             f"KeyboardEvent such as {like}")
     if game.serve:
         home = ROOT if path.resolve().parent == ROOT / "games" else path.resolve().parent
         game.serve = str(home / game.serve)

@@ -5,6 +5,7 @@
 "use strict";
 (() => {
   const SIZE = 96, EPOCH = 1.7e12;
+  const PROMISES = 4; // promises in a row that may wait for each other
   const post = window.fetch.bind(window), realTimeout = window.setTimeout.bind(window);
   const realNow = performance.now.bind(performance);
   let now = 0, startTime = 0, ticks = 0, lastId = 0;
@@ -33,8 +34,9 @@
   window.setInterval = timer(true);
   window.clearTimeout = window.clearInterval = (id) => { timers.delete(id); };
 
-  // Let virtual time pass until `until` ms: timers in the order of their due times, then an animation frame.
-  function passTime(until) {
+  // Let virtual time pass until `until` ms: timers in the order of their due times, then an animation frame. Yields
+  // after each of them.
+  function* passing(until) {
     for (;;) {
       let nextId = 0, next = null;
       for (const [id, t] of timers) {
@@ -45,17 +47,42 @@
       if (next.every) next.due += next.every;
       else timers.delete(nextId);
       next.call();
+      yield;
     }
     now = until;
     const calls = animation;
     animation = new Map();
-    for (const call of calls.values()) call(now);
+    for (const call of calls.values()) {
+      call(now);
+      yield;
+    }
+  }
+
+  function passTime(until) {
+    for (const _ of passing(until));
+  }
+
+  // The same, with the game's promises: what it awaits is done before the next timer.
+  async function passTimeAwaiting(until) {
+    for (const _ of passing(until)) for (let n = 0; n < PROMISES; n++) await null;
+  }
+
+  // The times at which `count` ticks end.
+  function* tickEnds(count, game) {
+    for (let i = game.catchesUp ? count : 1; i <= count; i++) {
+      ticks += game.catchesUp ? count : 1;
+      yield startTime + ticks * game.tickMs;
+    }
   }
 
   function playTicks(count, game) {
-    for (let i = game.catchesUp ? count : 1; i <= count; i++) {
-      ticks += game.catchesUp ? count : 1;
-      passTime(startTime + ticks * game.tickMs);
+    for (const end of tickEnds(count, game)) passTime(end);
+  }
+
+  async function playTicksAwaiting(count, game) {
+    for (const end of tickEnds(count, game)) {
+      repeatKey(end);
+      await passTimeAwaiting(end);
     }
   }
 
@@ -70,6 +97,11 @@
 
   // ---- frames
   const webgl = new Map(); // canvas -> its WebGL context, or null if the browser has none
+  const inWorker = new WeakSet(), transfer = HTMLCanvasElement.prototype.transferControlToOffscreen;
+  HTMLCanvasElement.prototype.transferControlToOffscreen = function () {
+    inWorker.add(this);
+    return transfer.call(this);
+  };
   const getContext = HTMLCanvasElement.prototype.getContext;
   HTMLCanvasElement.prototype.getContext = function (kind, options) {
     const isWebGL = /webgl/.test(kind);
@@ -83,21 +115,37 @@
   // A reader of frames: aim(n) is called before frame n of a batch is drawn, read(frames, start, first, last) after
   // frame `last` is. It writes frames `first` to `last` of the batch as 96 x 96 RGB bytes from frames[start] on.
 
-  function canvasReader(canvas) { // any canvas, one frame in a batch
-    let context = canvas.width === SIZE && canvas.height === SIZE && canvas.getContext("2d");
-    const exact = Boolean(context);
-    if (!exact) {
-      const small = document.createElement("canvas");
-      context = Object.assign(small, { width: SIZE, height: SIZE }).getContext("2d");
-      context.imageSmoothingQuality = "high";
-      context.fillStyle = "white"; // the page behind a transparent canvas
+  // The colour that is seen through a transparent canvas: its own, or that of what it lies in.
+  function colourBehind(element) {
+    for (let at = element; at; at = at.parentElement) {
+      const colour = getComputedStyle(at).backgroundColor;
+      if (!/^(transparent|rgba\(.*, 0\))$/.test(colour)) return colour;
     }
+    return "white";
+  }
+
+  function isOpaque(rgba) {
+    for (let i = 3; i < rgba.length; i += 4) if (rgba[i] < 255) return false;
+    return true;
+  }
+
+  // Any canvas, or several over each other: one frame in a batch. They are looked up for every frame, as a game may
+  // replace them.
+  function canvasReader(selector) {
+    const small = Object.assign(document.createElement("canvas"), { width: SIZE, height: SIZE });
+    const context = small.getContext("2d");
+    context.imageSmoothingQuality = "high";
+    const pixels = (from) => from.getImageData(0, 0, SIZE, SIZE).data;
     function read(frames, start) {
-      if (!exact) {
+      const canvases = document.querySelectorAll(selector), [first] = canvases;
+      const isOne = canvases.length === 1 && first.width === SIZE && first.height === SIZE;
+      let rgba = isOne && pixels(first.getContext("2d")); // as it is
+      if (!rgba || !isOpaque(rgba)) {
+        context.fillStyle = colourBehind(first);
         context.fillRect(0, 0, SIZE, SIZE);
-        context.drawImage(canvas, 0, 0, SIZE, SIZE);
+        for (const canvas of canvases) context.drawImage(canvas, 0, 0, SIZE, SIZE);
+        rgba = pixels(context);
       }
-      const rgba = context.getImageData(0, 0, SIZE, SIZE).data;
       for (let i = start, j = 0; j < rgba.length; j += 4) {
         frames[i++] = rgba[j];
         frames[i++] = rgba[j + 1];
@@ -218,18 +266,46 @@
 
   // ---- keys
   const held = new Set();
-  const CODES = { ArrowLeft: 37, ArrowUp: 38, ArrowRight: 39, ArrowDown: 40, Space: 32, Enter: 13, Escape: 27,
-    ShiftLeft: 16, ShiftRight: 16, ControlLeft: 17, ControlRight: 17, AltLeft: 18, AltRight: 18 }; // keyCode
+  const REPEAT_AFTER = 500, REPEAT_EVERY = 33; // ms: a held key sends more keydown events
+  let repeating = null; // { key, due } of the key that went down last
+  // What an event says of a key: its name on a US keyboard (code without Key or Digit where there is none), keyCode.
+  const KEYS = { ArrowLeft: ["", 37], ArrowUp: ["", 38], ArrowRight: ["", 39], ArrowDown: ["", 40], Space: [" ", 32],
+    Enter: ["", 13], Escape: ["", 27], Tab: ["", 9], Backspace: ["", 8], Delete: ["", 46], ShiftLeft: ["Shift", 16],
+    ShiftRight: ["Shift", 16], ControlLeft: ["Control", 17], ControlRight: ["Control", 17], AltLeft: ["Alt", 18],
+    AltRight: ["Alt", 18], MetaLeft: ["Meta", 91], MetaRight: ["Meta", 93], Comma: [",", 188], Period: [".", 190],
+    Slash: ["/", 191], Semicolon: [";", 186], Quote: ["'", 222], BracketLeft: ["[", 219], BracketRight: ["]", 221],
+    Backslash: ["\\", 220], Minus: ["-", 189], Equal: ["=", 187], Backquote: ["`", 192] };
+  const MODIFIERS = { shiftKey: "Shift", ctrlKey: "Control", altKey: "Alt", metaKey: "Meta" };
+
+  function send(type, key, repeat = false) {
+    const letter = /^[a-z\d]$/i.test(key) ? key : key.match(/^(?:Key|Digit)(.)$/)?.[1];
+    const code = letter ? `${/\d/.test(letter) ? "Digit" : "Key"}${letter.toUpperCase()}` : key;
+    const [name, number] = letter ? [letter.toLowerCase(), letter.toUpperCase().charCodeAt(0)] : KEYS[key] ?? ["", 0];
+    const says = { key: name || code, code, keyCode: number, which: number, repeat, bubbles: true, cancelable: true };
+    for (const [flag, start] of Object.entries(MODIFIERS)) says[flag] = [...held].some((one) => one.startsWith(start));
+    const target = document.activeElement || document.body;
+    const goesOn = target.dispatchEvent(new KeyboardEvent(type, says));
+    if (type !== "keydown" || !goesOn || says.ctrlKey || says.altKey || says.metaKey) return;
+    const charCode = key === "Enter" ? 13 : says.key.length === 1 ? says.key.charCodeAt(0) : 0;
+    if (!charCode) return;
+    const numbers = { keyCode: charCode, which: charCode, charCode };
+    target.dispatchEvent(new KeyboardEvent("keypress", { ...says, ...numbers }));
+  }
+
   function hold(key, down) {
     if (down === held.has(key)) return;
     if (down) held.add(key);
     else held.delete(key);
-    const code = /^[a-z]$/i.test(key) ? `Key${key.toUpperCase()}` : /^\d$/.test(key) ? `Digit${key}` : key;
-    const keyCode = key.length === 1 ? key.toUpperCase().charCodeAt(0) : CODES[key] || 0;
-    const name = key === "Space" ? " " : key.replace(/^(Shift|Control|Alt|Meta)(Left|Right)$/, "$1");
-    const event = new KeyboardEvent(down ? "keydown" : "keyup",
-      { key: name, code, keyCode, which: keyCode, bubbles: true, cancelable: true });
-    (document.activeElement || document.body).dispatchEvent(event);
+    if (down) repeating = { key, due: now + REPEAT_AFTER };
+    else if (repeating?.key === key) repeating = null;
+    send(down ? "keydown" : "keyup", key);
+  }
+
+  // The keydown events that the key that went down last sends until then, if the game hears them.
+  function repeatKey(until) {
+    for (; window.recorder.game.repeats && repeating?.due <= until; repeating.due += REPEAT_EVERY) {
+      send("keydown", repeating.key, true);
+    }
   }
 
   // ---- playing
@@ -239,14 +315,14 @@
 
   // Play rows of keys from a fresh life -> yields t, whether it is the first of a life, of each frame, which is
   // played when the next one is asked for. before(t) is called before frame t.
-  function* playFrames(game, keys, ticksPerFrame, before = () => {}) {
+  async function* playFrames(game, keys, ticksPerFrame, before = () => {}) {
     letGo(game);
     let fresh = true;
     for (let t = 0; t < keys.length; t++) {
       before(t);
       if (fresh) game.restart();
       if (t > 0) for (const [k, key] of game.keys.entries()) hold(key, Boolean(keys[t - 1][k]));
-      playTicks(ticksPerFrame, game);
+      await playTicksAwaiting(ticksPerFrame, game);
       yield [t, fresh];
       fresh = Boolean(game.over());
     }
@@ -270,11 +346,16 @@
 
     // What keeps the canvas from being recorded, or "".
     problem(selector, needsWebGL) {
-      const canvas = document.querySelector(selector);
+      const canvas = document.querySelector(selector), frames = document.querySelectorAll("iframe");
+      if (!canvas && frames.length) {
+        return `the page has no canvas ${selector}, but ${frames.length} iframe: write its address, ` +
+          `${frames[0].src}, as url`;
+      }
       if (!canvas) return `the page has no canvas ${selector}: check canvas in the game's description`;
       if (!(canvas instanceof HTMLCanvasElement)) {
         return `${selector} is not a canvas: check canvas in the game's description`;
       }
+      if (inWorker.has(canvas)) return "the game draws in a worker, which cannot be recorded";
       if (webgl.get(canvas) === null) {
         return "the page asks for WebGL and this browser has none: run  playwright install chromium";
       }
@@ -306,8 +387,10 @@
       const canvas = document.querySelector(game.canvas);
       this.game = game;
       startTime = now;
+      if (canvas.tabIndex >= 0) canvas.focus(); // a person would click it
+      window.navigation?.addEventListener("navigate", (event) => event.preventDefault()); // a life may end so
       const gl = webgl.get(canvas);
-      this.reader = gl ? tileReader(canvas, gl, supersample) : canvasReader(canvas);
+      this.reader = gl ? tileReader(canvas, gl, supersample) : canvasReader(game.canvas);
     },
 
     // Play keys[t] (rows of 0 and 1) from a fresh life; post pose, score, frames, restart and over of all but
@@ -315,7 +398,7 @@
     async play(job) {
       const episode = this.record(job);
       for (;;) {
-        const { done, value } = episode.next();
+        const { done, value } = await episode.next();
         if (!done) continue;
         await post(job.address, { method: "POST", body: new Blob([value.bytes]) });
         return value.poseSize;
@@ -329,18 +412,18 @@
     },
 
     // ... then give the keys held since the last frame, get the next one: {rgb: base64, restart, over}, ...
-    step(keys) {
+    async step(keys) {
       const { live } = this;
       if (live.t > 0) live.keys[live.t - 1] = keys;
       live.t += 1;
-      const { frames, restart, over, t } = live.episode.next().value;
+      const { frames, restart, over, t } = (await live.episode.next()).value;
       const rgb = String.fromCharCode(...frames.subarray(t * SIZE * SIZE * 3, (t + 1) * SIZE * SIZE * 3));
       return { rgb: btoa(rgb), restart: Boolean(restart[t]), over: Boolean(over[t]) };
     },
 
     // ... and after the last one, post all of it as play() does.
     async finish(address) {
-      const { value } = this.live.episode.next();
+      const { value } = await this.live.episode.next();
       await post(address, { method: "POST", body: new Blob([value.bytes]) });
       return value.poseSize;
     },
@@ -348,7 +431,7 @@
     // An episode -> yields {t, frames, restart, over} after each frame, returns {bytes, poseSize}. atOnce: frames that
     // are read at once, as many as the reader can by default. A tile's place may change a pixel by a level, so frame
     // t is always drawn into the same tile.
-    *record({ keys, skip, ticksPerFrame, atOnce = this.reader.batch }) {
+    async *record({ keys, skip, ticksPerFrame, atOnce = this.reader.batch }) {
       const { game, reader } = this;
       const T = keys.length - skip;
       const poseSize = game.pose ? game.pose().length : 0;
@@ -362,13 +445,15 @@
       draw(game, false);
       letGo(game);
       game.restart();
-      for (let left = SETTLE; left > 0; left -= ticksPerFrame * game.tickMs) playTicks(ticksPerFrame, game);
+      for (let left = SETTLE; left > 0; left -= ticksPerFrame * game.tickMs) {
+        await playTicksAwaiting(ticksPerFrame, game);
+      }
       rng = 1;
       const aim = (t) => {
         if (t === skip) draw(game, true);
         if (t >= skip) reader.aim((t - skip) % reader.batch);
       };
-      for (const [t, fresh] of playFrames(game, keys, ticksPerFrame, aim)) {
+      for await (const [t, fresh] of playFrames(game, keys, ticksPerFrame, aim)) {
         const n = t - skip;
         if (n < 0) continue;
         const waiting = n % atOnce, slot = n % reader.batch;
@@ -392,22 +477,23 @@
 
     // Play each list of keys without drawing, until the life or the list ends, or the score has not grown for
     // `stall` frames -> for each its scores by frame and every tenth pose. Some thousand ticks a second.
-    run({ lists, ticksPerFrame, stall }) {
-      const { game } = this;
+    async run({ lists, ticksPerFrame, stall }) {
+      const { game } = this, lives = [];
       draw(game, false);
-      return lists.map((keys) => {
+      for (const keys of lists) {
         const life = { scores: [], poses: [] };
         let best = -Infinity, bestFrame = 0;
         rng = 1;
-        for (const [t] of playFrames(game, keys, ticksPerFrame)) {
+        for await (const [t] of playFrames(game, keys, ticksPerFrame)) {
           const score = game.score();
           life.scores.push(score);
           if (score > best) [best, bestFrame] = [score, t];
           if (game.pose && t % 10 === 0) life.poses.push(game.pose());
           if (game.over() || t - bestFrame > stall) break;
         }
-        return life;
-      });
+        lives.push(life);
+      }
+      return lives;
     },
   };
 })();

@@ -321,6 +321,65 @@ def test_a_small_game_of_ones_own_is_recorded(tmp_path):
     assert (np.diff(dark.any(1).argmax(1)) > 5).all()
 
 
+CANVAS = ("<canvas id=canvas width=96 height=96 {}></canvas><script>"
+          "const canvas = document.querySelector('#canvas');")
+DRAW = ("const brush = canvas.getContext('2d'); let x = 0, heard = 0; function draw() {"
+        "brush.clearRect(0, 0, 96, 96); brush.fillStyle = 'red'; brush.fillRect(x, 0, 9, 9); x += 2; }")
+LOOP = "(function loop() { draw(); requestAnimationFrame(loop); })();"
+HELD = np.array([[1]] * 31 + [[0], [1], [0], [1], [0]], np.uint8)  # for 620 ms, then tapped
+
+
+@pytest.mark.parametrize(("page", "content", "score", "corner"), [
+    # A colour and a picture from CSS, another canvas over it
+    (f"<style>body {{ background: navy; }}</style>{CANVAS}{DRAW}{LOOP}", {}, None, (0, 0, 128)),
+    (f"<style>canvas {{ background: black; }}</style>{CANVAS}{DRAW}{LOOP}</script>"
+     "<canvas id=over width=50 height=50></canvas><script>const over = document.querySelector('#over');"
+     "over.getContext('2d').fillStyle = 'lime'; over.getContext('2d').fillRect(40, 40, 10, 10);",
+     {"canvas": "canvas"}, None, (0, 255, 0)),
+    # The canvas is made anew with each life
+    (f"{CANVAS}{DRAW.replace('const brush', 'let brush')}{LOOP}"
+     "function anew() { const old = document.querySelector('#canvas'), now = old.cloneNode();"
+     "old.replaceWith(now); brush = now.getContext('2d'); x = 0; }", {"restart": "anew()"}, None,
+     (255, 255, 255)),
+    # A loop that awaits
+    (f"{CANVAS}{DRAW}const sleep = ms => new Promise(done => setTimeout(done, ms));"
+     "(async () => { for (;;) { draw(); await sleep(20); } })();", {}, None, (255, 255, 255)),
+    # Keys on the focused canvas; keypress; repeats: 3 keydown events, and 4 more while it is held
+    (f"{CANVAS.replace('{}', 'tabindex=0')}{DRAW}{LOOP}"
+     "canvas.onkeydown = e => { heard += !e.repeat; };", {}, 3, None),
+    (f"{CANVAS}{DRAW}{LOOP}onkeypress = e => {{ heard += e.charCode === 97 && !e.repeat; }};", {}, 3, None),
+    (f"{CANVAS}{DRAW}{LOOP}onkeydown = e => {{ heard += e.keyCode === 65; }};", {}, 7, None),
+    (f"{CANVAS}{DRAW}{LOOP}onkeydown = e => {{ heard += e.keyCode === 65; }};", {"repeats": False}, 3, None),
+    (f"{CANVAS}{DRAW}{LOOP}onkeydown = e => {{ heard += e.key === 'Shift' && e.shiftKey; }};",
+     {"keys": ["ShiftLeft"], "repeats": False}, 3, None),
+    # A menu behind which something is loaded; a life that ends with a reload
+    (f"{CANVAS}{DRAW}let level = 0; const frame = () => new Promise(requestAnimationFrame);"
+     "async function begin() { for (let n = 0; n < 5; n++) await frame(); level = 1;"
+     "(function loop() { draw(); requestAnimationFrame(loop); })(); }",
+     {"start": "begin()", "started": "level"}, None, (255, 255, 255)),
+    (f"{CANVAS}{DRAW.replace('x += 2;', 'x += 2; if (x > 60) location.reload();')}{LOOP}",
+     {"over": "x > 60"}, None, None),
+])
+def test_what_games_do_is_recorded(browser, tmp_path, page, content, score, corner):
+    """The square moves, keys are heard as often as in a browser, and what lies behind is seen."""
+    page = page.replace("{}", "") + "</script>"
+    description = load_game(str(game(tmp_path, page, **{"score": "heard"} | content)))
+    kind = browser.browser_type
+    playwright = SimpleNamespace(chromium=SimpleNamespace(  # all recorders share the browser of the tests
+        executable_path=kind.executable_path, launch=lambda **_: browser))
+    recorder = Recorder(playwright, description)
+    episode = recorder.play(HELD, 1)
+    recorder.page.close()
+    moves = (episode["frames"] != episode["frames"][0]).any((1, 2, 3))
+    assert moves[1:].mean() > 0.9
+    if score is not None:
+        assert episode["score"][-1] - episode["score"][0] == score
+    if corner:
+        assert tuple(episode["frames"][0, 90, 90]) == corner
+    if "x >" in description.over:
+        assert episode["restart"].sum() > 1
+
+
 @pytest.mark.parametrize(("allow", "reached"), [([], "no"), (["localhost"], "yes")])
 def test_a_page_reaches_no_other_host_than_those_allowed(tmp_path, allow, reached):
     server = Server(str(tmp_path))
@@ -381,6 +440,11 @@ def test_a_game_that_cannot_be_played_ends_the_run_with_one_line(tmp_path):
     ({"url": "nowhere.html"}, ["404", "nowhere.html"]),
     ({"restart": "undefined_thing.restart()"}, ["undefined_thing is not defined"]),
     ({"restart": "this is no JavaScript"}, ["SyntaxError"]),
+    ({"restart": "unknown = 0"}, ["unknown is not defined"]),
+    ({"page": "<iframe src=other.html></iframe>"}, ["1 iframe", "other.html", "url"]),
+    ({"page": "<canvas id=canvas></canvas><script>let x; canvas.transferControlToOffscreen()</script>"},
+     ["draws in a worker"]),
+    ({"page": PAGE + "<script src=missing.js></script>", "ready": "false"}, ["cannot load", "missing.js"]),
     ({"pose": "[1, 2, 3, 4]"}, ["pose", "x, y, angle"]),
     ({"pose": "x % 2 ? [1, 2, 3] : [1, 2, 3, 4, 5, 6]"}, ["pose", "x, y, angle"]),
     ({"page": PAGE.replace("context.clearRect", "throw Error('bang');")}, ["bang"]),
