@@ -55,13 +55,21 @@ def write_json(path, value):
     write_text(path, json.dumps(value, indent=1) + "\n")
 
 
+def parse_json(text):
+    """JSON text -> its value. Raises ValueError, also for what is nested too deep."""
+    try:
+        return json.loads(text)
+    except RecursionError as error:
+        raise ValueError(str(error)) from None
+
+
 def read_json(path):
     """A JSON file's content, or None if it is not there. Ends the program with one line if it is damaged."""
     try:
-        return json.loads(path.read_text())
+        return parse_json(path.read_text())
     except FileNotFoundError:
         return None
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise SystemExit(f"{path} is not valid JSON ({error}): mend it or move it away") from None
 
 

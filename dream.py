@@ -9,11 +9,12 @@ Reads   a model folder of export.py: meta.json, encoder.onnx, decoder.onnx, dyna
 Shapes: N dreams side by side, B episodes, T frames, Z latent features, K keys, L LSTM layers, H hidden width
 """
 import hashlib
-import json
 
 import numpy as np
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as ort
+
+import data
 
 FORMATS = 1, 2  # of meta.json: 2 tells when a life ends, and draws lots for it
 ORT_ERRORS = (ort.Fail, ort.InvalidArgument, ort.InvalidGraph, ort.InvalidProtobuf, ort.NoModel,
@@ -35,8 +36,8 @@ def read_meta(folder):
     """meta.json of a model folder. Ends the program with one line if it cannot be played."""
     again = "run  python export.py  again"
     try:
-        meta = json.loads(read(folder / "meta.json"))
-    except (ValueError, RecursionError) as error:
+        meta = data.parse_json(read(folder / "meta.json"))
+    except ValueError as error:
         raise SystemExit(f"{folder}/meta.json is not valid JSON ({error}): {again}") from None
     if not isinstance(meta, dict) or meta.get("format") not in FORMATS:
         version = meta.get("format") if isinstance(meta, dict) else type(meta).__name__

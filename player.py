@@ -8,10 +8,9 @@ clock, z, and its last step. The clock starts with each life.
 
 Shapes: N dreams or games side by side, K keys, Z latent features, F = 3 + 2 Z features
 """
-import json
-
 import numpy as np
 
+import data
 from dream import Model
 
 PERIOD = 8.0  # frames of the clock before anything is learned
@@ -71,7 +70,7 @@ class LivePlayer:
 def load(path, model):
     """The Player of one game in a player.json. Ends the program with one line if it is none of this model."""
     try:
-        player = json.loads(path.read_text())
+        player = data.parse_json(path.read_text())
         if player["encoder"] != model.meta["sha256"]["encoder.onnx"][:16]:
             raise ValueError("it learned with another encoder")
         numbers = np.array(player["numbers"], np.float32)
@@ -79,7 +78,7 @@ def load(path, model):
             raise ValueError(f"it has {numbers.size} numbers, which does not fit the model's keys and z")
         if not np.isfinite(numbers).all():
             raise ValueError("it has numbers that are not finite")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise SystemExit(f"{path} is no player of this model ({type(error).__name__}: {error}): "
                          "run  python train_player.py") from None
     return Player(numbers[None], model.meta["dz_std"])

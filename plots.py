@@ -25,7 +25,7 @@ def read_log(path):
     entries = []
     for line in path.read_text().splitlines() if path.exists() else ():
         with contextlib.suppress(ValueError, TypeError, KeyError):
-            entry = json.loads(line)
+            entry = data.parse_json(line)
             entries += [entry] if entry["epoch"] > 0 else []
     return entries
 

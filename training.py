@@ -15,12 +15,13 @@ from pathlib import Path
 
 import torch
 
+import data
 import models
 
 KINDS = {models.Autoencoder: (models.AutoencoderConfig, "train_ae.py"),
          models.Dynamics: (models.DynamicsConfig, "train_lstm.py")}
 # What torch.load raises for a damaged or foreign file.
-UNREADABLE = (RuntimeError, ValueError, LookupError, EOFError, pickle.UnpicklingError)
+UNREADABLE = (*data.UNREADABLE, pickle.UnpicklingError)
 
 
 def has_bfloat16(device):
@@ -123,7 +124,7 @@ def load(path, kind, device="cpu"):
             raise SystemExit(f"{path} was made by an earlier version, whose checkpoints differ: {advice}")
         model = kind(config(**checkpoint["config"]))
         model.load_state_dict(checkpoint["weights"])
-    except (*UNREADABLE, TypeError) as error:
+    except UNREADABLE as error:
         reason = next(iter(str(error).splitlines()), "")
         raise SystemExit(f"{path} is not a checkpoint of {script} ({type(error).__name__}: {reason}): "
                          f"{advice}") from None

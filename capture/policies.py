@@ -217,7 +217,7 @@ def load_lists(path, game, ticks_per_frame, frames):
     gives several windows, of which the last ends with it. Ends the program with one line if the file does not
     fit."""
     try:
-        key_list = json.loads(Path(path).read_text())
+        key_list = data.parse_json(Path(path).read_text())
         for name, value in (("game", game.name), ("keys", game.keys), ("ticks_per_frame", ticks_per_frame)):
             if key_list[name] != value:
                 raise ValueError(f"{name} is {key_list[name]}, not {value}")
