@@ -29,6 +29,8 @@ import gradio as gr
 import numpy as np
 import onnxruntime
 from PIL import Image
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
@@ -190,6 +192,12 @@ def check_port(host, port):
         raise SystemExit(f"cannot listen on {host} port {port} ({error}): choose another --port") from None
 
 
+def only_own_names(host):
+    """What refuses a foreign name for this machine: a web site could give itself one (DNS rebinding)."""
+    names = ["127.0.0.1", "localhost"] if host in ("127.0.0.1", "localhost", "::1") else ["*"]
+    return Middleware(TrustedHostMiddleware, allowed_hosts=names)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, help="a folder of export.py, to play beside the shipped ones")
@@ -222,7 +230,8 @@ def main():
     on_space = "SPACE_ID" in os.environ
     page.launch(server_name=args.host, server_port=args.port, inbrowser=not args.no_browser and not on_space,
                 prevent_thread_lock=True, show_error=True, max_file_size=f"{panels.UPLOAD_MB}mb", css=AROUND,
-                quiet=True, ssr_mode=False, footer_links=["api"], app_kwargs={"routes": routes})
+                quiet=True, ssr_mode=False, footer_links=["api"], enable_monitoring=False,
+                app_kwargs={"routes": routes, "middleware": [only_own_names(args.host)]})
     print(f"playing {', '.join(models)} at {page.local_url} (Ctrl-C ends)", flush=True)
     page.block_thread()
 

@@ -445,3 +445,21 @@ def test_unusable_model_folder(tmp_path, spoil, word):
     with pytest.raises(SystemExit, match=word) as stop:
         dream.Model(folder)
     assert "\n" not in str(stop.value) and "export.py" in str(stop.value)
+
+
+@pytest.mark.parametrize("path", ["", "config", "plain/", "gradio_api/info"])
+def test_a_foreign_name_for_this_machine_is_refused(server, path):
+    """As a web site uses one whose name it lets point here."""
+    for host, code in (("evil.example", 400), ("localhost:7860", 200)):
+        request = urllib.request.Request(server.url + path, headers={"Host": host})
+        try:
+            with urllib.request.urlopen(request) as answer:
+                assert answer.status == code == 200
+        except urllib.error.HTTPError as error:
+            assert error.code == code == 400
+
+
+def test_nobody_watches_the_visitors(server):
+    with pytest.raises(urllib.error.HTTPError) as error:
+        urllib.request.urlopen(f"{server.url}monitoring")
+    assert error.value.code in (403, 404)
