@@ -17,9 +17,11 @@ os.environ["NO_PROXY"] = f"127.0.0.1,localhost,{os.environ.get('NO_PROXY', '')}"
 
 import argparse
 import base64
+import contextlib
 import io
 import secrets
 import socket
+import tempfile
 import threading
 import time
 from functools import partial, update_wrapper
@@ -34,6 +36,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
+import data
 from dream import Model, draw_lots
 from ui import panels
 
@@ -161,7 +164,7 @@ def data_url(frame):
 AROUND = ".main.app { padding: clamp(8px, 2vh, 24px) 4px !important; }"  # Gradio's takes much of a phone
 
 
-def make_page(models, visitors, data_folder):
+def make_page(models, visitors, data_folder, scratch):
     """All tabs. The plain page of the model number n is at plain/?model=played<n>."""
     files = "ui/play.html", "ui/play.css", "docs/keys.js", "ui/app.js"
     html, css, keys_js, app_js = [(HERE / path).read_text("utf-8") for path in files]
@@ -176,9 +179,9 @@ def make_page(models, visitors, data_folder):
         with gr.Tab("Play"):
             gr.HTML(html_template=html, css_template=css, js_on_load=keys_js + app_js, models=props,
                     max_images=MAX_IMAGES, server_functions=functions, apply_default_css=False)
-        panels.comparison(models)
+        panels.comparison(models, scratch)
         if any(data_folder.glob("*/*")):
-            panels.training(data_folder)
+            panels.training(data_folder, scratch)
         panels.api(models)
     return page
 
@@ -225,7 +228,14 @@ def main():
               for n, folder in enumerate(folders.values())]
     routes.append(Mount("/plain", StaticFiles(directory=HERE / "docs", html=True)))
 
-    page = make_page(models, Visitors(models, args.visitors), args.data)
+    with tempfile.TemporaryDirectory(prefix="dream-") as scratch:
+        page = make_page(models, Visitors(models, args.visitors), args.data, Path(scratch))
+        serve(page, args, models, routes)
+    os._exit(130)  # calls may be running in threads of onnxruntime, which must not outlive their models
+
+
+def serve(page, args, models, routes):
+    """Serve the app until Ctrl-C."""
     page.queue(default_concurrency_limit=2, max_size=64)
     on_space = "SPACE_ID" in os.environ
     page.launch(server_name=args.host, server_port=args.port, inbrowser=not args.no_browser and not on_space,
@@ -233,8 +243,11 @@ def main():
                 quiet=True, ssr_mode=False, footer_links=["api"], enable_monitoring=False,
                 app_kwargs={"routes": routes, "middleware": [only_own_names(args.host)]})
     print(f"playing {', '.join(models)} at {page.local_url} (Ctrl-C ends)", flush=True)
-    page.block_thread()
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            time.sleep(60)
+    print("stopped", flush=True)
 
 
 if __name__ == "__main__":
-    main()
+    data.run(main, "nothing is kept")

@@ -1,9 +1,12 @@
 """app.py as visitors meet it: the real server and the shipped models; over HTTP, in Chromium, by a script."""
+import contextlib
 import json
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 import zipfile
@@ -14,7 +17,7 @@ import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from helpers import ROOT, Server, refusal, running
+from helpers import PATIENCE, ROOT, Server, refusal, running
 from PIL import Image
 
 import app
@@ -463,3 +466,25 @@ def test_nobody_watches_the_visitors(server):
     with pytest.raises(urllib.error.HTTPError) as error:
         urllib.request.urlopen(f"{server.url}monitoring")
     assert error.value.code in (403, 404)
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_in_one_line_while_calls_run(tmp_path, monkeypatch, stop):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    with running() as (process, url, _):
+        server = Server(url)
+        call = {"visitor": server.start()["visitor"], "keys": Q}
+
+        def play():
+            with contextlib.suppress(OSError):  # the server has gone
+                while True:
+                    server.call("step", call)
+
+        with ThreadPoolExecutor(3) as pool:
+            for _ in range(3):
+                pool.submit(play)
+            time.sleep(0.5)
+            process.send_signal(stop)
+            assert process.wait(PATIENCE) == 130
+        assert process.stdout.read() == "stopped\n"
+    assert not list(tmp_path.glob("dream-*"))

@@ -7,10 +7,8 @@ Uploads are never unpickled or kept, and their size is checked before they are u
 Shapes: T frames, Z latent features, K keys
 """
 import shutil
-import tempfile
 import time
 import zipfile
-from pathlib import Path
 
 import gradio as gr
 import numpy as np
@@ -78,18 +76,20 @@ def curve_of(difference, frame_s):
     return {"columns": list(types), "datatypes": types, "data": rows, "mark": "line"}
 
 
-def comparison(models):
-    """The tab that shows an uploaded episode, what the dream makes of its keys, and the difference."""
-    clips = tempfile.TemporaryDirectory(prefix="clips")
+def comparison(models, scratch):
+    """The tab that shows an uploaded episode, what the dream makes of its keys, and the difference.
+    scratch: a temporary folder."""
+    clips = scratch / "clips"
+    clips.mkdir()
 
     def run(name, upload, start):
         if not upload:
             raise refusal("upload an episode first: an .npz file of collect.py")
         model = models[name]
         truth, dreamed, difference = compare(model, *open_upload(upload), start)
-        for old in sorted(Path(clips.name).iterdir())[:-8]:
+        for old in sorted(clips.iterdir())[:-8]:
             old.unlink(missing_ok=True)  # Gradio has a copy, which it deletes in an hour
-        path = f"{clips.name}/{time.time_ns()}_{model.meta['game']}_true_dreamed.gif"
+        path = str(clips / f"{time.time_ns()}_{model.meta['game']}_true_dreamed.gif")
         apart = np.abs(truth.astype(np.int16) - dreamed).astype(np.uint8)
         frames = np.concatenate([truth, dreamed, apart], axis=2)
         plots.draw_clip(path, frames, model.meta["frame_ms"], model.meta.get("shape"), width=320, colours=128)
@@ -116,9 +116,8 @@ def comparison(models):
 
 # ---------------------------------------------------------------------------------------------- your training
 
-def training(folder):
-    """The tab with logs, contact sheets and reports of data/<game>."""
-    copies = tempfile.TemporaryDirectory(prefix="training")
+def training(folder, scratch):
+    """The tab with logs, contact sheets and reports of data/<game>. scratch: a temporary folder."""
 
     def games():
         return [path.name for path in sorted(folder.glob("*")) if path.is_dir()]
@@ -132,7 +131,7 @@ def training(folder):
         images, logs, table = [], [], folder / game / "report" / "table.md"
         for pattern in IMAGES:
             for path in sorted((folder / game).glob(pattern)):
-                copy = Path(copies.name) / f"{game}_{path.parent.name}_{path.name}"
+                copy = scratch / f"{game}_{path.parent.name}_{path.name}"
                 shutil.copy(path, copy)  # Gradio serves no file from outside its own folders
                 images.append((str(copy), path.relative_to(folder / game).as_posix()))
         for path in sorted((folder / game).glob("*_log.jsonl")):
