@@ -7,6 +7,7 @@ import json
 import numpy as np
 import onnxruntime
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from helpers import ROOT, WATCH, dreamed
 from PIL import Image
 
@@ -211,6 +212,16 @@ def test_everything_has_a_name_and_can_be_reached_by_keyboard(page):
         reached.add(page.evaluate("document.activeElement.id || document.activeElement.textContent"))
     assert {"restart", "pause", "speed", "player", "model", "file", "beside", "gif", "link",
             "bench"} <= reached
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(page, scheme):
+    """axe-core, the checker of accessibility, with all panels open."""
+    page.emulate_media(color_scheme=scheme)
+    unfold(page, *PANELS)
+    result = Axe().run(page)
+    assert result.violations_count == 0, result.generate_report()
+    page.emulate_media(color_scheme=None)
 
 
 @pytest.mark.parametrize("width, height", [(844, 390), (740, 360)])
