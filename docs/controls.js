@@ -2,6 +2,7 @@
 // The controls: what can be pressed, dragged, chosen and dropped, and what is shown of the dream.
 
 const players = { you: () => null };  // name in the list: makes the player
+const EFFECT_MS = 500;  // after which the effects of keys are shown
 let best = 0;  // metres that a person has run in this dream
 
 // ---- what is shown
@@ -150,6 +151,21 @@ async function startFromPicture(file) {
   }
 }
 
+// A small picture that is also a button or a figure: of a frame, with a text under it.
+function thumbnail(kind, rgba, text) {
+  const element = document.createElement(kind), small = surface();
+  putFrame(small, rgba);
+  element.append(small.canvas, text);
+  return element;
+}
+
+async function showEffects() {
+  const names = dream.meta.keys.map(key => nameOf(codeOf(key)));
+  const effects = await effectsOf(dream, Math.round(EFFECT_MS / dream.meta.frame_ms));
+  byId('effects').replaceChildren(...effects.map(({ keys, rgba }) =>
+    thumbnail('span', rgba, names.filter((_, key) => keys[key]).join(' ') || 'no key')));
+}
+
 async function showBenchmark() {
   const result = byId('bench-result');
   result.hidden = false;
@@ -169,8 +185,10 @@ function readOptions() {
   loop.compare = byId('compare').open;
   loop.speed = 2 ** Number(byId('speed').value);
   byId('speed-now').textContent = `${Number(loop.speed.toPrecision(2))}×`;
-  dream.temperature = Number(byId('chance').value);
-  byId('chance-now').textContent = dream.temperature ? `${dream.temperature}×` : 'none';
+  const chance = Number(byId('chance').value);
+  if (dream.frame && chance !== dream.temperature) dream.start = null;  // then no link can repeat the dream
+  dream.temperature = chance;
+  byId('chance-now').textContent = chance ? `${chance}×` : 'none';
   document.body.dataset.crisp = byId('crisp').checked ? 'yes' : '';
   if (loop.past.length) showMoment();
 }
@@ -225,5 +243,6 @@ function connectPanels(model) {
   byId('sync').onclick = () => loop.queue(() => loop.truth.setDream(dream).then(() => { loop.before = null; }));
   byId('gif').onclick = () => loop.queue(saveGif);
   byId('link').onclick = () => copyLink(model);
+  byId('show-effects').onclick = () => loop.queue(showEffects);
   byId('bench').onclick = () => loop.queue(showBenchmark);
 }

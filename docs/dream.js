@@ -63,7 +63,7 @@ class Dream {
     Object.assign(this, { meta, encoder, dynamics, decoder });
     [this.layers, , this.hidden] = dynamics.inputMetadata.find(input => input.name === 'h').shape;
     this.lots = dynamics.inputMetadata.find(input => input.name === 'noise')?.shape[1] ?? 0; // for each frame
-    this.heat = 1;
+    this.temperature = 1; // of the lots; 0: what is likeliest happens
     this.restart();
   }
 
@@ -111,16 +111,6 @@ class Dream {
     this.frame = 0;       // frames dreamed since then
     this.sum = FIRST_SUM; // of every z since then
     this.start = null;
-  }
-
-  // The temperature of the lots; 0: what is likeliest happens. Once it has changed in a dream, no link can repeat it.
-  get temperature() {
-    return this.heat;
-  }
-
-  set temperature(value) {
-    if (this.heat !== value && this.frame) this.start = null;
-    this.heat = value;
   }
 
   get z() {

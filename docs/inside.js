@@ -79,6 +79,18 @@ async function driftOf(dream) {
   return { drift: Math.max(distance, outside > 0 ? 1 + outside : 0), home };
 }
 
+// Where each combination of keys, at most 16, leads from here in so many frames -> [{keys: row, rgba}]
+async function effectsOf(dream, frames) {
+  const count = dream.meta.keys.length, { z, h, c } = dream.state, layers = [...Array(dream.layers).keys()];
+  const rows = Array.from({ length: Math.min(2 ** count, 16) }, (_, bits) => keysOf(bits, count));
+  const now = { z: z.data, h: layers.map(layer => rowOf(h, layer)), c: layers.map(layer => rowOf(c, layer)) };
+  let state = dream.stateOf(now, rows.length);
+  for (let t = 0; t < frames; t++) state = await dream.advance(state, rows.flat());
+  const effects = [];
+  for (const [n, keys] of rows.entries()) effects.push({ keys, rgba: await dream.paint(rowOf(state.z, n)) });
+  return effects;
+}
+
 // `frames` frames of a dream, each timed in its parts -> lines of text. onProgress(share)
 async function benchmark(dream, draw, frames, onProgress) {
   const parts = { dynamics: [], decoder: [], paint: [], frame: [] }, { here } = dream;

@@ -121,11 +121,9 @@ class Loop {
   }
 
   countMetres() {
-    const { dream } = this;
-    if (!dream.meta.readout) return;
-    const [{ metres, over }] = dream.read(dream.state);
-    this.metres = this.over ? 0 : this.metres + metres;
-    this.over = over;
+    if (!this.dream.meta.readout) return;
+    const [{ metres, over }] = this.dream.read(this.dream.state);
+    Object.assign(this, { metres: this.over ? 0 : this.metres + metres, over });
     this.view.metres();
   }
 
@@ -158,9 +156,7 @@ class Loop {
     this.at = Math.min(Math.max(at, 0), this.past.length - 1);
     const moment = this.past[this.at];
     this.dream.goTo(moment);
-    this.before = null;
-    this.metres = moment.metres;
-    this.over = moment.over;
+    Object.assign(this, { before: null, metres: moment.metres, over: moment.over });
     if (this.truth && moment.truth) {
       putFrame(this.truthBrush, moment.truth.rgba);
       this.truth.goTo = moment.truth.frame;

@@ -50,11 +50,9 @@ async function findClips(model) {
 
 async function showStarts() {
   for (const [n, start] of dream.meta.starts.entries()) {
-    const button = document.createElement('button'), small = surface();
+    const button = thumbnail('button', await dream.paint(start.z), '');
     button.type = 'button';
     button.setAttribute('aria-label', `Start state ${n + 1}`);
-    putFrame(small, await dream.paint(start.z));
-    button.append(small.canvas);
     button.onclick = () => loop.queue(() => loop.restart(n));
     byId('starts').append(button);
   }

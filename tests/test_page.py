@@ -3,6 +3,8 @@ import ast
 import base64
 import io
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
@@ -44,14 +46,7 @@ RESET = """() => new Promise(done => loop.queue(() => {
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """A folder like docs/, in which a test may add a model."""
-    folder = tmp_path_factory.mktemp("site") / "docs"
-    (folder / "model").mkdir(parents=True)
-    for path in (ROOT / "docs").iterdir():
-        if path.name != "model":
-            (folder / path.name).symlink_to(path)
-    for path in (ROOT / "docs" / "model").iterdir():
-        (folder / "model" / path.name).symlink_to(path)
-    return folder
+    return Path(shutil.copytree(ROOT / "docs", tmp_path_factory.mktemp("site") / "docs"))
 
 
 @pytest.fixture(scope="module")
@@ -207,7 +202,7 @@ def test_everything_has_a_name_and_can_be_reached_by_keyboard(page):
       .map(e => e.outerHTML)""")
     assert nameless == []
     reached = set()
-    for _ in range(70):
+    for _ in range(90):
         page.keyboard.press("Tab")
         reached.add(page.evaluate("document.activeElement.id || document.activeElement.textContent"))
     assert {"restart", "pause", "speed", "player", "model", "file", "beside", "gif", "link",
@@ -350,6 +345,22 @@ def test_a_fresh_export_is_dreamed_too(open_page, site, toy_model):
     assert state(page) == "ready", status(page)
     check_dream(page, toy_model)
     assert page.troubles == []
+
+
+def test_the_effects_of_keys_are_where_the_dream_would_go(page):
+    """All 16 combinations from here, one of them against the dream itself."""
+    count, keys, same = json.loads(between(page, """async () => {
+      const effects = await effectsOf(dream, 3), { here } = dream, { keys, rgba } = effects[9];
+      for (let t = 0; t < 3; t++) await dream.step(keys);
+      const alone = await dream.paint();
+      dream.goTo(here);
+      return JSON.stringify([effects.length, keys, differenceOf(alone, rgba)]);
+    }"""))
+    assert (count, keys) == (16, [1, 0, 0, 1]) and same < 0.5
+    unfold(page, "inside")
+    page.get_by_role("button", name="What would the keys do").click()
+    page.wait_for_function("byId('effects').children.length === 16")
+    assert page.locator("#effects span").nth(9).text_content() == "Q P"
 
 
 def test_dreams_side_by_side_are_each_the_dream_alone(page):
@@ -862,9 +873,7 @@ def test_the_learned_player_is_the_same(page):
 
 
 def test_a_dream_in_which_nobody_learned_says_so(open_page, site, toy_model):
-    (site / "model" / "lone").mkdir()
-    for name in ("model.js", "meta.json"):
-        (site / "model" / "lone" / name).symlink_to(MODEL / name)
+    shutil.copytree(MODEL, site / "model" / "lone", ignore=shutil.ignore_patterns("player.*"))
     page = open_page("file", "?model=lone")
     page.select_option("#player", "learned")
     page.wait_for_function("!byId('notice').hidden")
