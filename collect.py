@@ -25,6 +25,7 @@ import data
 import plots
 from capture import policies, workers
 from capture.games import load_game
+from player import LivePlayer
 
 HELD_OUT_SEED = 1_000_000  # added to the seed: no episode of training is played again
 RHYTHM = 300               # frames of a rhythm: held-out patterns of keys, of which only the metres are kept
@@ -223,6 +224,9 @@ def main():
     workers.fill_arguments(args, data.read_json(frames / "meta.json"))
     workers.check_arguments(args, args.episodes)
     game = load_game(args.game, args.url)
+    if args.player and (keys := LivePlayer(args.player).model.meta["keys"]) != game.keys:
+        raise SystemExit(f"{args.player} plays with the keys {keys}, {game.name} has {game.keys}: "
+                         "name a player of this game")
     folder = held_out if args.held_out else frames
     with data.disk_errors(folder), data.lock(folder):
         if args.held_out:

@@ -350,6 +350,7 @@ def test_a_fresh_export_is_dreamed_too(open_page, site, toy_model):
 def test_the_effects_of_keys_are_where_the_dream_would_go(page):
     """All 16 combinations from here, one of them against the dream itself."""
     count, keys, same = json.loads(between(page, """async () => {
+      dream.temperature = 0;
       const effects = await effectsOf(dream, 3), { here } = dream, { keys, rgba } = effects[9];
       for (let t = 0; t < 3; t++) await dream.step(keys);
       const alone = await dream.paint();

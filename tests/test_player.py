@@ -9,6 +9,7 @@ from helpers import ROOT, collect, episodes, refusal, run
 import data
 import metrics
 import train_player
+from collect import main as collect_main
 from player import LivePlayer, Player, load
 
 RUNNER = ROOT / "docs/model/runner"
@@ -113,6 +114,14 @@ def test_a_player_of_another_model_is_refused(learned, tmp_path, change, words):
     (tmp_path / "player.json").write_text(text)
     with pytest.raises(SystemExit, match=f"no player of this model .*{words}.*run  python train_player.py"):
         load(tmp_path / "player.json", model)
+
+
+def test_a_player_that_is_not_there_or_of_another_game_is_one_line(learned, tmp_path):
+    assert "no model in" in refusal(collect_main, "--data", tmp_path, "--player", tmp_path / "player.json")
+    paddle = ROOT / "tests/paddle/paddle.py"
+    player = learned / "runner/model/player.json"
+    line = refusal(collect_main, "--data", tmp_path, "--game", paddle, "--player", player)
+    assert "name a player of this game" in line
 
 
 def test_bad_options_and_a_model_without_metres_are_refused(toy_data):
