@@ -62,9 +62,11 @@ ROWS = (
     ("could it be real? Accuracy of a classifier, clips of 16 frames, %", "classifier", 0, 100),
     ("milliseconds a frame, p50 and p95", "speed/*", 1, 1),
 )
-# What a game without poses, without choices.npz or with short episodes does not have.
+# What a game without poses, choices.npz or rhythms.npz, one with short episodes, a model that does not tell
+# when lives end, or a report of an earlier version does not have.
 OPTIONAL = {"probe_degrees", "pose_over_persistence", "choices", "step_cosine", "effect_cosine",
-            *map(str, metrics.SECONDS), "dreamed", "difference", "error", "distance", "over", "transfer"}
+            *map(str, metrics.SECONDS), "dreamed", "difference", "error", "distance", "over", "transfer",
+            "halfway", "real_frozen", "classifier"}
 
 
 def measure(model, kinds, rhythms, dream_frames, seed):
