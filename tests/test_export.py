@@ -198,6 +198,8 @@ def test_a_graph_that_differs_from_pytorch_replaces_nothing(toy_data, toy_model,
 def test_networks_of_other_sizes_are_exported(toy_data, tmp_path):
     shutil.copytree(toy_data / "runner", tmp_path / "runner", ignore=shutil.ignore_patterns("model"))
     other = models.Dynamics(models.DynamicsConfig(hidden=48, widths=(80, 40)))
-    training.save(tmp_path / "runner" / "lstm.pt", other, history=[], figures={})
+    checkpoint = training.load(tmp_path / "runner" / "lstm.pt", models.Dynamics)[1]
+    training.save(tmp_path / "runner" / "lstm.pt", other, history=[], figures={},
+                  encoder=checkpoint["encoder"])
     assert run("export.py", "--data", tmp_path).returncode == 0
     assert session(tmp_path / "runner" / "model", "dynamics").get_inputs()[2].shape == [3, "N", 48]

@@ -520,7 +520,7 @@ def test_a_search_stops_cleanly(searched, tmp_path):
     time.sleep(3)
     os.killpg(process.pid, signal.SIGINT)
     _, stderr = process.communicate(timeout=20)
-    assert process.returncode == 1 and "stopped: the kept patterns are saved" in stderr
+    assert process.returncode == 130 and "stopped: the kept patterns are saved" in stderr
     assert "Traceback" not in stderr, stderr
     assert left_over(mark) == {}
     after = kept_scores(tmp_path)

@@ -96,24 +96,6 @@ def test_the_model_measures_what_the_report_says(game, model, held_out):
         assert choices[name] == pytest.approx(reported["choices"][name], abs=0.02), name
 
 
-@pytest.mark.slow
-def test_a_fall_is_detected_where_its_frame_shows_one(model, held_out):
-    """Fitted on half of the episodes, the detector agrees with the game on the others; and no life ends in
-    what lies half way between two postures, blurred as it may look."""
-    kinds, z = held_out
-    chosen = ("random", "human", "held")
-    detector = metrics.FallDetector(model, {kind: {"over": kinds[kind]["over"][::2]} for kind in chosen},
-                                    {kind: z[kind][::2] for kind in chosen})
-    falls = 0
-    for kind in chosen:
-        np.testing.assert_array_equal(detector(z[kind][1::2]), kinds[kind]["over"][1::2])
-        falls += kinds[kind]["over"][1::2].sum()
-    assert falls > 15
-    alive = np.concatenate([z[kind][~kinds[kind]["over"]] for kind in chosen])
-    other = np.random.default_rng(0).permutation(alive)
-    assert detector((alive + other)[None] / 2).mean() < 0.002
-
-
 # ------------------------------------------------------------------------------------------------ in the page
 
 @pytest.fixture(scope="module")

@@ -147,8 +147,8 @@ def test_resumed_training_equals_an_uninterrupted_one(chain, tmp_path, command, 
 @pytest.mark.slow
 def test_init_from_begins_with_the_given_weights(chain, tmp_path):
     root = copy_chain(chain, tmp_path, "*_resume.pt", "*_log.jsonl", "model")
-    for command, name, kind, figure in ((TRAIN_AE, "ae", models.Autoencoder, "psnr_db"),
-                                        (TRAIN_LSTM, "lstm", models.Dynamics, "skill")):
+    for command, name, kind, figure in ((TRAIN_LSTM, "lstm", models.Dynamics, "skill"),
+                                        (TRAIN_AE, "ae", models.Autoencoder, "psnr_db")):
         tiny_steps = "--data", root, "--epochs", 1, "--lr", 1e-9, "--muon", 1e-9
         assert run(*command, *tiny_steps, "--init-from", chain / f"{name}.pt").returncode == 0
         before, after = (training.load(folder / f"{name}.pt", kind)[1]["figures"][figure]
