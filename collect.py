@@ -15,7 +15,6 @@ resumes. With --part 3/8 it is the third of eight machines.
 
 Shapes: T frames of an episode, K keys
 """
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +80,7 @@ def print_summary(folder):
         lengths += np.diff(np.flatnonzero(episode["restart"])).tolist()
         scores += episode.get("score", np.zeros(0)).tolist()
         if "score" in episode:
-            first.append(episode["score"][episode["over"].cumsum() == 0].max(initial=0))
+            first.append(data.first_life(episode["over"], episode["score"]))
     if lengths:
         print(f"{frames:,} frames, {1000 * len(lengths) / frames:.1f} lives end in 1,000 of them; "
               f"they last {np.mean(lengths):.1f} frames (median {np.median(lengths):.0f})")
@@ -201,11 +200,7 @@ def record_episodes(game, folder, args):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--game", default="runner",
-                        help="runner, qwop, or the path of a description like games/runner.py")
-    parser.add_argument("--data", default="data", help="folder of all games")
+    parser = data.make_parser(__doc__)
     parser.add_argument("--episodes", type=int, default=190, help="how many there are in the end")
     parser.add_argument("--replay", nargs="+", default=[], metavar="FILE",
                         help="instead: play these key lists, as episodes behind those of the folder")

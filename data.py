@@ -9,11 +9,13 @@
 
 Shapes: E episodes, T frames of an episode, Z latent features, K keys
 """
+import argparse
 import errno
 import json
 import lzma
 import os
 import re
+import shlex
 import signal
 import struct
 import sys
@@ -73,6 +75,20 @@ def read_json(path):
         raise SystemExit(f"{path} is not valid JSON ({error}): mend it or move it away") from None
 
 
+def make_parser(doc):
+    """A parser with the options of every step. doc: of the script."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--game", default="runner",
+                        help="runner, qwop, or the path of a description like games/runner.py")
+    parser.add_argument("--data", default="data", help="folder of all games")
+    return parser
+
+
+def command_line():
+    """The command that runs this program, as it is written down of what it makes."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+
+
 def run(main, stopped):
     """Run a script's main(). Ctrl-C, SIGTERM and SIGHUP end it with one line and exit code 130. stopped: that
     line, what is kept."""
@@ -113,6 +129,11 @@ def disk_errors(folder):
 
 
 # ------------------------------------------------------------------------------------------ recorded episodes
+
+def first_life(over, metres):
+    """Metres (..., T) that were run when the first life ends, over bool (..., T) -> (...)"""
+    return np.where(over.cumsum(-1) == 0, metres, 0).max(-1)
+
 
 def episode_path(frames_folder, episode):
     return frames_folder / f"episode_{episode:06d}.npz"
@@ -173,7 +194,7 @@ def check_episode(episode, names=("frames", "keys", "restart")):
         fits = len(shape) == array.ndim and all(n in (None, m) for n, m in zip(shape, array.shape))
         if not np.issubdtype(array.dtype, dtype) or not fits:
             raise ValueError(f"'{name}' is {array.dtype} {array.shape}, not {dtype.__name__} {shape}")
-        if not np.isfinite(array).all():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise ValueError(f"'{name}' has numbers that are not finite")
     if "keys" in episode and episode["keys"].max(initial=0) > 1:
         raise ValueError("'keys' has other numbers than 0 and 1")
@@ -216,7 +237,8 @@ def load_rhythms(folder):
     if not path.exists():
         return {}
     try:
-        return {name: read_arrays(path, (name,))[name] for name in ("keys", "over", "score")}
+        arrays = read_arrays(path, ("keys", "over", "score"))
+        return {name: arrays[name] for name in ("keys", "over", "score")}
     except (ValueError, KeyError) as error:
         raise SystemExit(f"{path}: {error}: move it away, "
                          "and run  python collect.py --held-out  again") from None

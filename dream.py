@@ -192,6 +192,11 @@ class Model:
         return self.rollout(self.context(z, keys), keys[:, z.shape[1] - 1:-1], seed)
 
 
+def repeat(state, n):
+    """The state [z, h, c] of one dream as that of n equal ones."""
+    return [np.repeat(x, n, axis) for axis, x in zip((0, 1, 1), state)]
+
+
 def mix(x):
     """A uint32 hash of uint32 numbers: the last step of MurmurHash3 (public domain)."""
     x = (x ^ x >> 16) * np.uint32(0x85EBCA6B)

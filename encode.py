@@ -11,8 +11,6 @@ Live episodes are recorded as collect.py did. Stop it at any time: the same comm
 
 Shapes: T frames of an episode, Z latent features, K keys
 """
-import argparse
-
 import torch
 from tqdm import tqdm
 
@@ -44,11 +42,8 @@ class Encode:
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--game", default="runner", help="name or path of the game's description")
+    parser = data.make_parser(__doc__)
     parser.add_argument("--live", type=int, default=0, help="how many episodes there should be in the end")
-    parser.add_argument("--data", default="data", help="folder of all recordings")
     parser.add_argument("--dtype", choices=("float32", "float16"), default="float32",
                         help="of z on disk; float16 takes half of it and is exact to 0.05%%")
     parser.add_argument("--device", help="for recorded episodes: cpu, cuda or mps; the best by default")

@@ -11,7 +11,6 @@ Writes  data/<game>/report/report.json, table.md, rollout.png, survival.png, con
 Everything is measured on whole episodes that training never saw, by the kind of keys that
 played them: random, gait, human-like, and keys that are held all the time. metrics.py defines the figures.
 """
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -190,10 +189,7 @@ def read_report(folder, kinds):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--game", default="runner")
-    parser.add_argument("--data", default="data", help="folder of all recordings")
+    parser = data.make_parser(__doc__)
     parser.add_argument("--model", type=Path, help="model folder (default: data/<game>/model)")
     parser.add_argument("--compare", type=Path, nargs="+", default=[], metavar="FOLDER",
                         help="other models of the same game for the same table and plots: model folders, or "

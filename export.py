@@ -19,7 +19,6 @@ Every graph is run by onnxruntime and compared with PyTorch first; if they diffe
 Shapes: N frames side by side, E episodes, T frames of an episode, Z latent features, K keys, L LSTM layers,
 H hidden width, F = L H + Z features of the readout
 """
-import argparse
 import base64
 import gzip
 import hashlib
@@ -97,8 +96,8 @@ def start_states(latents, episodes, dynamics, number):
         episode, start, end = long_lives[i * len(long_lives) // (number - 1)]
         t = start + CONTEXT + (end - BEFORE_FALL - start - CONTEXT) * i // (number - 1)
         # The state after all frames before it, from the episode's first one on, as in training
-        _, (h, c) = dynamics(*models.steps_of(*(x[None, episode, :t + 1]
-                                         for x in (latents.z, latents.keys, latents.over))))
+        before = (x[None, episode, :t + 1] for x in (latents.z, latents.keys, latents.over))
+        _, (h, c) = dynamics(*models.steps_of(*before))
         starts.append({"z": rounded(latents.z[episode, t]), "h": rounded(h[:, 0]), "c": rounded(c[:, 0])})
     return starts
 
@@ -239,10 +238,7 @@ def sha256(files):
 
 @torch.no_grad()
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--game", default="runner", help="name or path of the game's description")
-    parser.add_argument("--data", default="data", help="folder of all recordings")
+    parser = data.make_parser(__doc__)
     parser.add_argument("--out", type=Path, help="model folder to write; data/<game>/model by default")
     parser.add_argument("--starts", type=int, default=8,
                         help="start states, the first of them the start of a life")

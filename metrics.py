@@ -18,7 +18,7 @@ from tqdm import tqdm
 import data
 from capture import policies
 from data import CONTEXT
-from dream import draw_lots
+from dream import draw_lots, repeat
 
 SECONDS = (0.1, 0.5, 1.0, 2.5, 5.0)  # game seconds over which the error of a rollout is summed
 MOVING = 24                          # levels by which a moving pixel differs from the median frame
@@ -327,12 +327,6 @@ def measure_choices(model, arrays, z, probes):
             "moments": int(alive.sum())}, matrix
 
 
-def first_life(over, metres):
-    """Metres (N, T) that each of N has run when its first life ends, over bool (N, T) -> (N,)"""
-    alive = np.cumsum(over, axis=1) == 0
-    return np.where(alive, metres, 0).max(1)
-
-
 def measure_transfer(model, rhythms):
     """Do rhythms that get far in the dream get far in the game? -> figures: Spearman's rank correlation of
     dreamed and real metres, real metres of the ten that got farthest in the dream, and of all. None without
@@ -340,12 +334,12 @@ def measure_transfer(model, rhythms):
     if not rhythms or "readout" not in model.meta:
         return None
     keys = rhythms["keys"]
-    state = [np.repeat(x, len(keys), axis) for axis, x in zip((0, 1, 1), model.starts[0])]
+    state = repeat(model.starts[0], len(keys))
     metres, over = np.zeros(keys.shape[:2]), np.zeros(keys.shape[:2], bool)
     for t in range(keys.shape[1] - 1):
         state, over[:, t + 1] = model.step(state, keys[:, t], draw_lots(np.arange(len(keys)), t, model.lots))
         metres[:, t + 1] = metres[:, t] + model.metres(state)
-    dreamed, real = first_life(over, metres), first_life(rhythms["over"], rhythms["score"])
+    dreamed, real = data.first_life(over, metres), data.first_life(rhythms["over"], rhythms["score"])
     best = np.argsort(-dreamed)[:10]
     return {"spearman": float(spearmanr(dreamed, real).statistic),
             "metres": {"best_ten": float(np.median(real[best])), "all": float(np.median(real))}}
@@ -360,21 +354,24 @@ class Manifold:
 
     def __init__(self, model, z):
         """z: real ones (E, T, Z) by kind of keys."""
-        self.model, self.frames, gaps = model, None, []
+        self.model = model
         episodes = [self.paint(rows) for kind in z.values() for rows in kind]
-        for n, own in enumerate(episodes):
-            self.frames = np.concatenate(episodes[:n] + episodes[n + 1:])
-            gaps.append(self.nearest(own[::4]))
-        self.frames, self.limit = np.concatenate(episodes), np.quantile(np.concatenate(gaps), 0.99)
+        self.frames = np.concatenate(episodes)
+        self.squares = np.square(self.frames).sum(1)
+        owner = np.repeat(np.arange(len(episodes)), [len(rows) for rows in episodes])
+        gaps = [self.nearest(rows[::4], owner == n) for n, rows in enumerate(episodes)]
+        self.limit = np.quantile(np.concatenate(gaps), 0.99)
 
     def paint(self, z):
         """z (N, Z) -> frames of 48x48 pixels, as rows of numbers (N, D)"""
         frames = self.model.decode(z).reshape(-1, 48, 2, 48, 2, 3)
         return frames.mean((2, 4), dtype=np.float32).reshape(len(z), -1)
 
-    def nearest(self, rows):
-        """Squared distance of frames (N, D) from the nearest real one -> (N,)"""
-        squares = np.square(self.frames).sum(1) - 2 * rows @ self.frames.T
+    def nearest(self, rows, own=slice(0)):
+        """Squared distance of frames (N, D) from the nearest real one -> (N,). own: real ones that do not
+        count."""
+        squares = self.squares - 2 * rows @ self.frames.T
+        squares[:, own] = np.inf
         return squares.min(1) + np.square(rows).sum(1)
 
     def is_off(self, z):

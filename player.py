@@ -47,18 +47,18 @@ class Player:
 class LivePlayer:
     """Plays one real game: from frame to frame, as the Recorder's play_live() asks."""
 
-    def __init__(self, path, threads=1):
+    def __init__(self, path):
         """path: of player.json, beside the encoder that it was trained with. Ends the program with one line
         if they do not fit."""
-        self.model = Model(path.parent, threads)
+        self.model = Model(path.parent, threads=1)  # each worker has one core
         self.player = load(path, self.model)
 
     def start(self, number):
         """Before an episode: no key is held in its first frames, as many as its number says."""
         self.rest, self.t, self.life, self.z = number % STARTS, 0, 0, None
 
-    def __call__(self, frame, restart, over):
-        """A frame uint8 (96, 96, 3), whether a life begins or has ended in it -> keys uint8 (K)"""
+    def __call__(self, frame, restart):
+        """A frame uint8 (96, 96, 3), whether a life begins in it -> keys uint8 (K)"""
         z = self.model.encode(frame[None])
         if restart or self.z is None:
             self.life, self.z = 0, z
@@ -67,11 +67,16 @@ class LivePlayer:
         return keys if self.t > self.rest else 0 * keys
 
 
+def mark_of(model):
+    """What a player remembers of the encoder whose z it sees."""
+    return model.meta["sha256"]["encoder.onnx"][:16]
+
+
 def load(path, model):
     """The Player of one game in a player.json. Ends the program with one line if it is none of this model."""
     try:
         player = data.parse_json(path.read_text())
-        if player["encoder"] != model.meta["sha256"]["encoder.onnx"][:16]:
+        if player["encoder"] != mark_of(model):
             raise ValueError("it learned with another encoder")
         numbers = np.array(player["numbers"], np.float32)
         if numbers.shape != (Player.size(len(model.meta["keys"]), model.features),):

@@ -13,10 +13,7 @@ towards those that ran farthest by what the dream tells. The same command goes o
 
 Shapes: N dreams side by side, Z latent features, K keys
 """
-import argparse
 import json
-import shlex
-import sys
 import time
 from pathlib import Path
 
@@ -25,8 +22,8 @@ import numpy as np
 
 import data
 import plots
-from dream import Model, draw_lots
-from player import Player
+from dream import Model, draw_lots, repeat
+from player import Player, mark_of
 
 EVERY = 10     # generations between two reports
 MEASURED = 16  # dreams of a report
@@ -40,7 +37,7 @@ def dream_lives(model, player, frames, seeds, temperature):
     seeds (N): of the lots, and of how many frames pass before the controller holds a key."""
     n, alive = len(seeds), np.arange(len(seeds))
     metres, life = np.zeros(n), np.full(n, frames)
-    state = [np.repeat(x, n, axis) for axis, x in zip((0, 1, 1), model.starts[0])]
+    state = repeat(model.starts[0], n)
     step = np.zeros_like(state[0])
     for t in range(frames):
         keys = player.choose(state[0], step, t) * (t >= seeds[alive, None] % REST)
@@ -70,7 +67,7 @@ def open_search(path, args, model):
     """What was learned so far (dict for JSON), of this model; at first a search from zeros.
 
     mean, sigma: the middle of the search and how wide it is. best: metres."""
-    encoder = model.meta["sha256"]["encoder.onnx"][:16]
+    encoder = mark_of(model)
     state = data.read_json(path) or {}
     if state.get("encoder") != encoder:
         path.with_name("player_log.jsonl").unlink(missing_ok=True)
@@ -94,7 +91,7 @@ def keep(folder, args, model, state, metres):
         player = {"game": model.meta["game"], "encoder": state["encoder"], "metres": round(metres, 1),
                   "frames": 2 * args.frames, "generation": state["generation"],
                   "seconds": round(state["seconds"]),
-                  "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+                  "command": data.command_line(),
                   "numbers": [round(x, 5) for x in state["mean"]]}
         data.write_json(model.folder / "player.json", player)
         data.write_text(model.folder / "player.js", f"self.DREAM_PLAYER = {json.dumps(player)};\n")
@@ -102,10 +99,7 @@ def keep(folder, args, model, state, metres):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--game", default="runner", help="name or path of the game's description")
-    parser.add_argument("--data", default="data", help="folder of all recordings")
+    parser = data.make_parser(__doc__)
     parser.add_argument("--model", type=Path, help="model folder (default: data/<game>/model)")
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--frames", type=int, default=300, help="longest life that counts")

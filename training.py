@@ -3,13 +3,10 @@
 A checkpoint holds {"config", "weights", "history", "figures"}: what makes the network, its weights, every
 training that made them in order, and the last one's held-out figures.
 """
-import argparse
 import hashlib
 import os
 import pickle
 import platform
-import shlex
-import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -49,9 +46,7 @@ def pick_device(name=None):
 
 def make_parser(doc, init_from_help):
     """A parser with the options that every training has. doc: of the script."""
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--game", default="runner", help="name or path of the game's description")
-    parser.add_argument("--data", default="data", help="folder of all recordings")
+    parser = data.make_parser(doc)
     parser.add_argument("--device", help="cpu, cuda or mps; the best there is by default")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--init-from", type=Path, help=init_from_help)
@@ -79,7 +74,7 @@ def history_entry(args, recording, frames, seconds, device):
     args: its arguments. recording: meta.json of its data. frames: in its training set. seconds: it took."""
     facts = ("game", "policy", "seed", "ticks_per_frame", "url")
     processor = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
-    return {"command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+    return {"command": data.command_line(),
             "arguments": {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()},
             "data": {name: recording[name] for name in facts if name in recording},
             "frames": frames, "seconds": round(seconds),

@@ -272,13 +272,13 @@ class Recorder:
     def play_live(self, player, frames, ticks_per_frame):
         """Let a player choose the keys from frame to frame -> arrays of the episode, as of play().
 
-        player(frame uint8 (96, 96, 3), restart, over) -> keys (K)"""
+        player(frame uint8 (96, 96, 3), restart) -> keys (K)"""
         self.evaluate("job => recorder.open(job)", {"frames": frames, "ticksPerFrame": ticks_per_frame})
         keys = np.zeros((frames, len(self.game.keys)), np.uint8)
         for t in range(frames):
             answer = self.evaluate("keys => recorder.step(keys)", keys[t - 1].tolist())
             frame = np.frombuffer(base64.b64decode(answer["rgb"]), np.uint8).reshape(SIZE, SIZE, 3)
-            keys[t] = player(frame, answer["restart"], answer["over"])
+            keys[t] = player(frame, answer["restart"])
         pose_size = self.evaluate("address => recorder.finish(address)", self.server.mailbox)
         return self.receive(keys, pose_size // 3)
 

@@ -112,9 +112,6 @@
     return context;
   };
 
-  // A reader of frames: aim(n) is called before frame n of a batch is drawn, read(frames, start, first, last) after
-  // frame `last` is. It writes frames `first` to `last` of the batch as 96 x 96 RGB bytes from frames[start] on.
-
   // The colour that is seen through a transparent canvas: its own, or that of what it lies in.
   function colourBehind(element) {
     for (let at = element; at; at = at.parentElement) {
@@ -129,6 +126,9 @@
     return true;
   }
 
+  // A reader of frames: aim(n) is called before frame n of a batch is drawn, read(frames, start, first, last) after
+  // frame `last` is. It writes frames `first` to `last` of the batch as 96 x 96 RGB bytes from frames[start] on.
+
   // Any canvas, or several over each other: one frame in a batch. They are looked up for every frame, as a game may
   // replace them.
   function canvasReader(selector) {
@@ -139,7 +139,8 @@
     function read(frames, start) {
       const canvases = document.querySelectorAll(selector), [first] = canvases;
       const isOne = canvases.length === 1 && first.width === SIZE && first.height === SIZE;
-      let rgba = isOne && pixels(first.getContext("2d")); // as it is
+      const own = isOne && first.getContext("2d"); // none if the game draws in another way
+      let rgba = own && pixels(own); // as it is
       if (!rgba || !isOpaque(rgba)) {
         context.fillStyle = colourBehind(first);
         context.fillRect(0, 0, SIZE, SIZE);
@@ -411,14 +412,14 @@
       this.live = { keys, t: 0, episode: this.record({ keys, skip: 0, ticksPerFrame, atOnce: 1 }) };
     },
 
-    // ... then give the keys held since the last frame, get the next one: {rgb: base64, restart, over}, ...
+    // ... then give the keys held since the last frame, get the next one: {rgb: base64, restart}, ...
     async step(keys) {
       const { live } = this;
       if (live.t > 0) live.keys[live.t - 1] = keys;
       live.t += 1;
-      const { frames, restart, over, t } = (await live.episode.next()).value;
+      const { frames, restart, t } = (await live.episode.next()).value;
       const rgb = String.fromCharCode(...frames.subarray(t * SIZE * SIZE * 3, (t + 1) * SIZE * SIZE * 3));
-      return { rgb: btoa(rgb), restart: Boolean(restart[t]), over: Boolean(over[t]) };
+      return { rgb: btoa(rgb), restart: Boolean(restart[t]) };
     },
 
     // ... and after the last one, post all of it as play() does.
@@ -428,7 +429,7 @@
       return value.poseSize;
     },
 
-    // An episode -> yields {t, frames, restart, over} after each frame, returns {bytes, poseSize}. atOnce: frames that
+    // An episode -> yields {t, frames, restart} after each frame, returns {bytes, poseSize}. atOnce: frames that
     // are read at once, as many as the reader can by default. A tile's place may change a pixel by a level, so frame
     // t is always drawn into the same tile.
     async *record({ keys, skip, ticksPerFrame, atOnce = this.reader.batch }) {
@@ -470,7 +471,7 @@
           pose.set(numbers, n * poseSize);
         }
         if (game.score) score[n] = game.score();
-        yield { t: n, frames, restart, over };
+        yield { t: n, frames, restart };
       }
       return { bytes, poseSize };
     },

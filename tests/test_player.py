@@ -95,9 +95,9 @@ def test_closed_loop_equals_a_replay_of_its_keys(learned, tmp_path):
 
     # The keys are those that the player chooses from these frames
     live = LivePlayer(learned / "runner/model/player.json")
-    for number, episode in data.load_episodes(folder, ("frames", "keys", "restart", "over")):
+    for number, episode in data.load_episodes(folder, ("frames", "keys", "restart")):
         live.start(number)
-        rows = [live(*row) for row in zip(episode["frames"], episode["restart"], episode["over"])]
+        rows = [live(*row) for row in zip(episode["frames"], episode["restart"])]
         np.testing.assert_array_equal(rows, episode["keys"])
         assert not episode["keys"][:number].any()
     assert "name it with --player" in collect(tmp_path / "played", "--episodes", 4).stderr
