@@ -24,7 +24,7 @@ import data
 import plots
 from capture import policies, workers
 from capture.games import load_game
-from player import LivePlayer
+from capture.player import LivePlayer
 
 HELD_OUT_SEED = 1_000_000  # added to the seed: no episode of training is played again
 RHYTHM = 300               # frames of a rhythm: held-out patterns of keys, of which only the metres are kept

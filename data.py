@@ -40,6 +40,11 @@ UNREADABLE = (OSError, ValueError, EOFError, TypeError, RuntimeError, AttributeE
               struct.error)  # what numpy raises for a damaged .npz file
 
 
+def reason(error):
+    """The kind of an exception and the first line of what it says, for one line to the user."""
+    return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+
+
 def is_held_out(episode):
     """True for the numbers of episodes that training never sees (an int or an array of them)."""
     return episode % HELD_OUT == HELD_OUT - 1
@@ -172,7 +177,7 @@ def read_arrays(path, names):
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in names if name in archive}
     except UNREADABLE as error:
-        raise ValueError(f"damaged or not an .npz file ({type(error).__name__}: {error})") from None
+        raise ValueError(f"damaged or not an .npz file ({reason(error)})") from None
 
 
 def check_episode(episode, names=("frames", "keys", "restart")):

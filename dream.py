@@ -105,7 +105,7 @@ class Model:
         try:
             return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except ORT_ERRORS as error:
-            raise SystemExit(f"{path} is no graph that onnxruntime runs ({str(error).splitlines()[0]}): "
+            raise SystemExit(f"{path} is no graph that onnxruntime runs ({data.reason(error)}): "
                              "run  python export.py  again") from None
 
     def state(self, z, h=None, c=None):

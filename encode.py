@@ -16,9 +16,9 @@ from tqdm import tqdm
 
 import data
 import models
-import training
 from capture import workers
 from capture.games import load_game
+from engine import training
 
 NAMES = ("frames", "keys", "restart", "over")
 

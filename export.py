@@ -33,10 +33,9 @@ from PIL import Image
 
 import data
 import models
-import training
 from capture import policies
 from data import CONTEXT
-from engine import graphs
+from engine import graphs, training
 
 HERE = Path(__file__).parent
 TOLERANCE = 1e-4   # largest relative difference between a graph and PyTorch

@@ -23,7 +23,7 @@ import losses
 import metrics
 import models
 import plots
-import training
+from engine import training
 from engine.muon import make_optimizer
 
 # The seed's recipe. Warm restarts, and the epochs of pure pixel loss, shrink with --epochs.

@@ -22,8 +22,8 @@ import data
 import losses
 import models
 import plots
-import training
 from data import CONTEXT
+from engine import training
 from engine.muon import make_optimizer
 
 HORIZONS = (1, 5, 10, 25)  # frames of a rollout that its error is summed over; the last one picks the epoch

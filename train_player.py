@@ -22,8 +22,8 @@ import numpy as np
 
 import data
 import plots
+from capture.player import Player, mark_of
 from dream import Model, draw_lots, repeat
-from player import Player, mark_of
 
 EVERY = 10     # generations between two reports
 MEASURED = 16  # dreams of a report

@@ -24,7 +24,7 @@ import data  # noqa: E402
 import losses  # noqa: E402
 import metrics  # noqa: E402
 import models  # noqa: E402
-import training  # noqa: E402
+from engine import training  # noqa: E402
 from engine.muon import make_optimizer  # noqa: E402
 
 BATCH = 64        # frames a step

@@ -14,8 +14,8 @@ from playwright.sync_api import sync_playwright
 import data
 from capture import policies
 from capture.browser import TIMEOUT, GameError, Lost, Recorder
+from capture.player import LivePlayer
 from data import SIZE
-from player import LivePlayer
 
 VERSION = "0.1.0"           # of this project, for meta.json
 DEFAULTS = {"frames": 256, "ticks_per_frame": 3, "policy": None, "supersample": 2, "seed": 0}

@@ -2,7 +2,7 @@
 // Players who are not a person: random keys, gaits that ran in the real game, the keys of a link, and the player that
 // learned to run in the dream. A player is {next(frame, look) -> keys, or null at its end}; look() -> z of the present
 // frame, whether the life has ended in it. Random keys and gaits are those of capture/policies.py, the learned player is
-// that of player.py.
+// that of capture/player.py.
 
 const PRESS = 0.10, LET_GO = 0.22;  // chance per frame that a key goes down or up
 const GRID = 3;                     // ticks: a gait's keys change at multiples of this

@@ -5,7 +5,7 @@ here a convolution's weights count as one. What it brings is measured in docs/ex
 """
 import torch
 
-from training import has_bfloat16
+from engine.training import has_bfloat16
 
 LARGEST = 512                      # wider matrices are left to AdamW: their orthogonal steps take too long
 ITERATIONS = 5

@@ -14,8 +14,8 @@ from playwright.sync_api import sync_playwright
 
 import data
 import models
-import training
 from capture.browser import launch
+from engine import training
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job would ignore Ctrl-C
 

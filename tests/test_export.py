@@ -18,9 +18,8 @@ import data
 import export
 import models
 import train_lstm
-import training
 from capture import policies
-from engine import graphs
+from engine import graphs, training
 
 SHAPES = {"frames": ["N", 96, 96, 3], "rgba": ["N", 96, 96, 4],
           "z": ["N", 16], "z_next": ["N", 16], "keys": ["N", 4],

@@ -12,7 +12,7 @@ import losses
 import models
 import train_ae
 import train_lstm
-import training
+from engine import training
 from engine.muon import Muon, orthogonalise
 
 ORIGINAL_AE = models.AutoencoderConfig(dropout=0.2, **models.ORIGINAL_AUTOENCODER)

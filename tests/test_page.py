@@ -16,8 +16,8 @@ from PIL import Image
 import data
 from capture import policies
 from capture.browser import Server
+from capture.player import Player
 from dream import Model, draw_lots
-from player import Player
 
 MODEL = ROOT / "docs" / "model" / "runner"
 PANELS = ("more", "inside", "compare", "keep", "help", "about")
@@ -857,7 +857,7 @@ def test_random_keys_are_the_same_for_the_same_random_numbers(page):
 
 
 def test_the_learned_player_is_the_same(page):
-    """Twelve frames, a life ends in the sixth: what player.py would choose."""
+    """Twelve frames, a life ends in the sixth: what capture/player.py would choose."""
     rng = np.random.default_rng(0)
     numbers, z = rng.normal(size=141), rng.normal(size=(12, 16))
     dz_std = page.evaluate("dream.meta.dz_std")

@@ -9,8 +9,8 @@ from helpers import ROOT, collect, episodes, refusal, run
 import data
 import metrics
 import train_player
+from capture.player import LivePlayer, Player, load
 from collect import main as collect_main
-from player import LivePlayer, Player, load
 
 RUNNER = ROOT / "docs/model/runner"
 

@@ -11,8 +11,8 @@ from helpers import ROOT, run
 
 import data
 import models
-import training
 from capture import policies
+from engine import training
 
 GAITS = policies.load_gaits(ROOT / "games/qwop_gaits.json")
 

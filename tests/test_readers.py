@@ -13,10 +13,9 @@ from hypothesis import strategies as st
 import data
 import dream
 import models
-import player
 import plots
-import training
-from capture import policies
+from capture import player, policies
+from engine import training
 
 RUNNER = ROOT / "docs/model/runner"
 GAME = SimpleNamespace(name="runner", keys=list("qwop"))

@@ -19,7 +19,7 @@ import data
 import models
 import train_ae
 import train_lstm
-import training
+from engine import training
 
 TRAIN_AE = ("train_ae.py", "--clip-len", 16, "--edge", 0.1, "--interpretability", 1)
 TRAIN_LSTM = ("train_lstm.py", "--hidden", 48, "--widths", 80, 40, "--rollout", 4, "--batch", 2)

@@ -120,8 +120,7 @@ def load(path, kind, device="cpu"):
         model = kind(config(**checkpoint["config"]))
         model.load_state_dict(checkpoint["weights"])
     except UNREADABLE as error:
-        reason = next(iter(str(error).splitlines()), "")
-        raise SystemExit(f"{path} is not a checkpoint of {script} ({type(error).__name__}: {reason}): "
+        raise SystemExit(f"{path} is not a checkpoint of {script} ({data.reason(error)}): "
                          f"{advice}") from None
     return model.to(device).eval(), checkpoint
 
@@ -163,6 +162,5 @@ def load_resume(path, model, optimizer, schedule, rng):
         rng.bit_generator.state = state["rng"]
         return state["epoch"], state["best"], state["seconds"]
     except UNREADABLE as error:
-        reason = next(iter(str(error).splitlines()), "")
-        raise SystemExit(f"cannot resume from {path} ({type(error).__name__}: {reason}): "
+        raise SystemExit(f"cannot resume from {path} ({data.reason(error)}): "
                          "use the arguments it was made with, or move it away to start anew") from None
