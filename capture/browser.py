@@ -13,7 +13,7 @@ import secrets
 import shutil
 import threading
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 from playwright.sync_api import Error as BrowserError
@@ -23,7 +23,7 @@ from data import SIZE
 
 HERE = Path(__file__).parent
 TIMEOUT = 60                # seconds for a page to load or an episode to come back
-LARGEST = 2 * 10 ** 9       # bytes of an episode
+LARGEST = 10 ** 5            # bytes of a frame with its pose, at most
 FLAGS = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
          "--mute-audio", "--disable-background-timer-throttling", "--disable-renderer-backgrounding"]
 # What draws WebGL in headless Chromium, best first: Mesa's llvmpipe (or a real GPU) needs a third less CPU
@@ -70,12 +70,14 @@ def find_browser(playwright):
     raise SystemExit("no Chromium found: run  playwright install chromium  (or  apt install chromium)")
 
 
-def only(game):
-    """The flags with which a browser finds no host but this machine, the game's own, and what it allows."""
-    hosts = ["127.0.0.1", *game.allow]
+def only(game, server):
+    """The flags with which a browser finds nothing but the recorder's port, the game's own host, and what it
+    allows."""
+    hosts = [server.address.removeprefix("http://"), *game.allow]
     if "://" in game.url:
-        hosts.append(urlsplit(game.url).hostname)
-    return ["--host-resolver-rules=MAP * ~NOTFOUND, " + ", ".join(f"EXCLUDE {host}" for host in hosts)]
+        url = urlsplit(game.url)
+        hosts += [f"{url.hostname}:{port}" for port in ([url.port] if url.port else [80, 443])]
+    return [f"--host-resolver-rules={', '.join(f'MAP {host} {host}' for host in hosts)}, MAP * ~NOTFOUND"]
 
 
 def launch(playwright, flags=("--disable-gpu",)):
@@ -112,28 +114,42 @@ def launch_webgl(playwright, more=()):
 
 
 class Server:
-    """Serves a folder (or nothing) on loopback, and queues what is posted to its `mailbox`: a secret address,
-    so that nobody else's bytes are taken for an episode."""
+    """Serves a folder, a page (or nothing) on loopback, and keeps what is posted to its `mailbox`: a secret
+    address, so that nobody else's bytes are taken for an episode.
+
+    Of a page's folder it serves the page, what its markup names, and folders: others may have left more
+    there."""
 
     def __init__(self, folder):
-        posted, secret = queue.Queue(), f"/{secrets.token_urlsafe(16)}"
-        root = Path(folder or os.devnull).resolve()
+        self.largest = 0  # bytes that may be posted
+        posted, secret, limit = queue.Queue(1), f"/{secrets.token_urlsafe(16)}", lambda: self.largest
+        root, named = Path(folder or os.devnull).resolve(), None
+        if root.is_file():
+            links = re.findall(r"""\b(?:src|href)\s*=\s*["']?(?:\./)?([^"'\s>?#]+)""",
+                               root.read_text(errors="replace"), re.I)
+            root, named = root.parent, {root.name, *map(unquote, links)}
 
         class Handler(http.server.SimpleHTTPRequestHandler):
             def send_head(self):
-                if not Path(self.translate_path(self.path)).resolve().is_relative_to(root):
+                path = Path(self.translate_path(self.path)).resolve()
+                if not path.is_relative_to(root):
                     return self.send_error(404)  # a link that leads out of the folder
+                first, *rest = path.relative_to(root).parts or [""]
+                if named and (first.startswith(".") or not rest and first not in named):
+                    return self.send_error(404)
                 return super().send_head()
 
             def list_directory(self, path):
                 return self.send_error(404)
 
             def do_POST(self):
-                size = int(self.headers.get("Content-Length", 0))
-                if self.path != secret or size > LARGEST:
+                size = self.headers.get("Content-Length", "")
+                if self.path != secret or not re.fullmatch("[0-9]{1,12}", size) or int(size) > limit():
                     self.send_error(404)
                     return
-                posted.put(self.rfile.read(size))
+                body = self.rfile.read(int(size))
+                with contextlib.suppress(queue.Full):  # one episode is asked for at a time
+                    posted.put_nowait(body)
                 self.send_response(204)
                 self.send_header("Access-Control-Allow-Origin", "*")
                 self.end_headers()
@@ -143,7 +159,7 @@ class Server:
 
         scripts = {".js": "text/javascript", ".mjs": "text/javascript"}
         Handler.extensions_map = {**Handler.extensions_map, **scripts}
-        handler = functools.partial(Handler, directory=folder or os.devnull)
+        handler = functools.partial(Handler, directory=root)
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.http.handle_error = lambda *args: None  # a browser that closes drops its connections
         self.posted, self.address = posted, f"http://127.0.0.1:{self.http.server_port}"
@@ -158,9 +174,10 @@ class Recorder:
         self.game, self.patience = game, patience
         self.server = Server(game.serve)
         if game.webgl:
-            self.browser, self.backend = launch_webgl(playwright, only(game))
+            self.browser, self.backend = launch_webgl(playwright, only(game, self.server))
         else:
-            self.browser, self.backend = launch(playwright, ["--disable-gpu", *only(game)]), "software"
+            self.browser = launch(playwright, ["--disable-gpu", *only(game, self.server)])
+            self.backend = "software"
         context = self.browser.new_context(viewport={"width": 800, "height": 600}, bypass_csp=True)
         if "://" in game.url:  # a public page needs permission to send its frames to this machine
             with contextlib.suppress(BrowserError):  # older browsers have no such permission and need none
@@ -170,6 +187,8 @@ class Recorder:
         self.troubles = []  # what the page reports: errors, and what it could not load
         self.page.on("pageerror", lambda error: self.troubles.append(str(error).splitlines()[0]))
         self.page.on("requestfailed", lambda request: self.troubles.append(f"cannot load {request.url}"))
+        self.page.on("response", lambda answer: answer.status < 400 or self.troubles.append(
+            f"cannot load {answer.url}: {answer.status}"))
         self.page.add_init_script(path=HERE / "recorder.js")
         self.page.add_init_script(script=game.before)
         self.open(supersample)
@@ -264,6 +283,7 @@ class Recorder:
     def play(self, keys, ticks_per_frame, skip=0):
         """Play keys uint8 (skip + T, K) from a fresh life -> arrays of the episode (see data.py), without its
         first `skip` frames."""
+        self.server.largest = (len(keys) - skip) * LARGEST
         pose_size = self.evaluate("job => recorder.play(job)",
                                   {"keys": keys.tolist(), "skip": skip, "ticksPerFrame": ticks_per_frame,
                                    "address": self.server.mailbox})
@@ -279,6 +299,7 @@ class Recorder:
             answer = self.evaluate("keys => recorder.step(keys)", keys[t - 1].tolist())
             frame = np.frombuffer(base64.b64decode(answer["rgb"]), np.uint8).reshape(SIZE, SIZE, 3)
             keys[t] = player(frame, answer["restart"])
+        self.server.largest = frames * LARGEST
         pose_size = self.evaluate("address => recorder.finish(address)", self.server.mailbox)
         return self.receive(keys, pose_size // 3)
 
@@ -286,6 +307,9 @@ class Recorder:
         """What the page has posted of an episode under keys (T, K) -> its arrays."""
         T = len(keys)
         body = self.server.posted.get(timeout=self.patience)
+        size = T * (SIZE * SIZE * 3 + 2 + 4 * (3 * bodies + bool(self.game.score)))
+        if len(body) != size:
+            raise GameError(f"{self.game.name}: the page sent {len(body)} bytes of an episode, not {size}")
         episode = {"keys": keys}
         floats = np.frombuffer(body, np.float32, count=T * (3 * bodies + bool(self.game.score)))
         start = floats.nbytes

@@ -31,7 +31,7 @@ class Game:
     repeats: bool = True      # a held key repeats its keydown; False: the game ignores that
     pose: str = ""            # expression: x, y, angle of every body in one list
     score: str = ""           # expression: a number
-    serve: str = None         # folder that is served on loopback, relative to the description's
+    serve: str = None         # folder, relative to the description, or page that is served on loopback
     catches_up: bool = False  # its loop runs every tick that is due, then draws once
     webgl: bool = False       # it draws with WebGL: then frames are drawn small, not scaled down
     allow: list = field(default_factory=list)  # hosts that the page may reach beside its own
@@ -47,8 +47,8 @@ class Game:
 def load_game(name, url=None):
     """The Game that the command line names: `runner`, or the path of a description file.
 
-    url: another address of its page, or an .html file, whose folder is then served on loopback. Ends the
-    program with one line if there is no such game, or its description has unknown or missing fields."""
+    url: another address of its page, or an .html file, which is then served on loopback. Ends the program
+    with one line if there is no such game, or its description has unknown or missing fields."""
     path = Path(name) if name.endswith(".py") else ROOT / "games" / f"{name}.py"
     if not path.exists():
         known = ", ".join(sorted(p.stem for p in (ROOT / "games").glob("*.py")))
@@ -77,5 +77,6 @@ def load_game(name, url=None):
             if not Path(url).is_file():
                 raise SystemExit(f"--url {url} is neither an address like http://127.0.0.1:8000/ nor an "
                                  ".html file")
-            game.url, game.serve = Path(url).name, str(Path(url).resolve().parent)
+            game.serve = str(Path(url).resolve())
+            game.url = Path(game.serve).name
     return game

@@ -380,15 +380,29 @@ def test_what_games_do_is_recorded(browser, tmp_path, page, content, score, corn
         assert episode["restart"].sum() > 1
 
 
-@pytest.mark.parametrize(("allow", "reached"), [([], "no"), (["localhost"], "yes")])
-def test_a_page_reaches_no_other_host_than_those_allowed(tmp_path, allow, reached):
+@pytest.mark.parametrize(("allow", "reached"), [([], "no,no"), (["localhost", "{address}"], "yes,yes")])
+def test_a_page_reaches_no_other_host_or_port_than_those_allowed(tmp_path, allow, reached):
     server = Server(str(tmp_path))
-    address = server.address.replace("127.0.0.1", "localhost")
-    before = (f"fetch('{address}/page.html', {{ mode: 'no-cors' }})"
-              ".then(() => { window.reached = 'yes'; }, () => { window.reached = 'no'; });")
+    address = server.address.removeprefix("http://")
+    before = ("const reach = (host) => fetch(`http://${host}/page.html`, { mode: 'no-cors' })"
+              ".then(() => 'yes', () => 'no');"
+              f"Promise.all(['{address.replace('127.0.0.1', 'localhost')}', '{address}'].map(reach))"
+              ".then((reached) => { window.reached = reached.join(); });")
+    allow = [host.replace("{address}", address) for host in allow]
     result = play(game(tmp_path, before=before, allow=allow, ready=f"window.reached === '{reached}'"))
     server.http.shutdown()
     assert result.returncode == 0, result.stderr
+
+
+def answer(server, path, body=None, size=None):
+    """What the recorder's server answers -> its code, its body if that is 200."""
+    headers = {} if size is None else {"Content-Length": size}
+    request = urllib.request.Request(server.address + path, body, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=5) as response:
+            return response.status, response.read()
+    except urllib.error.HTTPError as error:
+        return error.code, b""
 
 
 def test_the_recorders_server_shows_its_folder_alone(tmp_path):
@@ -397,20 +411,31 @@ def test_the_recorders_server_shows_its_folder_alone(tmp_path):
     (tmp_path / "secret.txt").write_text("not for the page")
     (tmp_path / "served/link.txt").symlink_to(tmp_path / "secret.txt")
     server = Server(str(tmp_path / "served"))
-
-    def answer(path, body=None):
-        try:
-            with urllib.request.urlopen(server.address + path, body) as response:
-                return response.status, response.read()
-        except urllib.error.HTTPError as error:
-            return error.code, b""
-
-    assert answer("/page.html") == (200, b"a page")
+    assert answer(server, "/page.html") == (200, b"a page")
     for path in ("/", "/link.txt", "/../secret.txt", "/%2e%2e/secret.txt"):
-        assert answer(path) == (404, b""), path
-    assert answer("/episode", b"foreign bytes")[0] == 404 and server.posted.empty()
-    assert answer(server.mailbox.removeprefix(server.address), b"an episode")[0] == 204
+        assert answer(server, path) == (404, b""), path
+    mailbox, server.largest = server.mailbox.removeprefix(server.address), 10
+    assert answer(server, "/episode", b"foreign bytes")[0] == 404
+    for size in ("-1", "11", "1e1", "", "9" * 5000):
+        assert answer(server, mailbox, b"x", size)[0] in (400, 404), size
+    assert server.posted.empty()
+    assert answer(server, mailbox, b"an episode")[0] == 204
     assert server.posted.get(timeout=1) == b"an episode"
+    server.http.shutdown()
+
+
+def test_of_a_local_copy_its_page_what_that_names_and_folders_are_served(tmp_path):
+    for name in (".git", "lib"):
+        (tmp_path / name).mkdir()
+    for name in ("main.js", "secret.txt", "lib/a.js", ".git/config", ".env"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "page.html").write_text("<script src=./main.js></script><script>fetch('secret.txt')</script>")
+    description = load_game("runner", str(tmp_path / "page.html"))
+    server = Server(description.serve)
+    assert answer(server, f"/{description.url}?new")[0] == 200
+    for path, code in (("main.js?v=1", 200), ("lib/a.js", 200), ("secret.txt", 404), ("", 404), ("lib/", 404),
+                       ("lib/../secret.txt", 404), ("lib", 404), (".env", 404), (".git/config", 404)):
+        assert answer(server, f"/{path}")[0] == code, path
     server.http.shutdown()
 
 
@@ -444,8 +469,9 @@ def test_a_game_that_cannot_be_played_ends_the_run_with_one_line(tmp_path):
     ({"page": "<iframe src=other.html></iframe>"}, ["1 iframe", "other.html", "url"]),
     ({"page": "<canvas id=canvas></canvas><script>let x; canvas.transferControlToOffscreen()</script>"},
      ["draws in a worker"]),
-    ({"page": "<canvas id=canvas></canvas><script>let x</script><script src=http://127.0.0.1:{port}/a.js></script>"},
-     ["without change", "cannot load http://127.0.0.1:", "a.js"]),
+    ({"page": "<canvas id=canvas></canvas><script>let x</script><img src=none.png>"
+              "<script src=http://127.0.0.1:{port}/a.js></script>"},
+     ["without change", "cannot load http://127.0.0.1:", "a.js", "none.png: 404"]),
     ({"pose": "[1, 2, 3, 4]"}, ["pose", "x, y, angle"]),
     ({"pose": "x % 2 ? [1, 2, 3] : [1, 2, 3, 4, 5, 6]"}, ["pose", "x, y, angle"]),
     ({"page": PAGE.replace("context.clearRect", "throw Error('bang');")}, ["bang"]),
