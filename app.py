@@ -10,10 +10,14 @@ ui/app.js calls Visitors.start and .step, up to three at once. ui/panels.py has 
 
 Shapes: K keys, Z latent features; one player, so N is 1 everywhere
 """
+# ruff: noqa: E402 (what Gradio reads of the environment when it is imported comes first)
 import os
 
-os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_DISABLE_TELEMETRY="1")  # both are read at import
+SETTINGS = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("GRADIO_")}
+os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_DISABLE_TELEMETRY="1")
 os.environ["NO_PROXY"] = f"127.0.0.1,localhost,{os.environ.get('NO_PROXY', '')}"  # Gradio calls itself
+ON_SPACE = "SPACE_ID" in os.environ  # whose proxy tells the visitors' addresses
+os.environ.setdefault("FORWARDED_ALLOW_IPS", "*" if ON_SPACE else "127.0.0.1")
 
 import argparse
 import base64
@@ -32,28 +36,29 @@ import numpy as np
 import onnxruntime
 from PIL import Image
 from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 import data
 from dream import Model, draw_lots
 from ui import panels
+from ui.door import UPLOAD_MB, Door
 
 HERE = Path(__file__).parent
 IDLE_S = 4      # a visitor who has not called for so long has left
 MAX_CALLS = 4   # of one visitor at the same time: the page has three steps in flight, and one restart
 MAX_IMAGES = 12 # for one step: the last is the frame itself, the others lie between it and the frame before
 JUMP = 8        # a step of so many dz_std is a cut, as is the end of a life: nothing lies between its frames
+AROUND = ".main.app { padding: clamp(8px, 2vh, 24px) 4px !important; }"  # Gradio's takes much of a phone
 UNKNOWN = {"error": "unknown visitor: start again"}
 
 
 class Visitor:
     """One player: the model, the state of the dream, and how many steps and answers there have been."""
 
-    def __init__(self):
+    def __init__(self, address):
         self.model, self.state, self.steps, self.answers = None, None, 0, 0
-        self.seen = time.monotonic()
+        self.address, self.seen = address, time.monotonic()
         self.lock, self.calls = threading.Lock(), threading.BoundedSemaphore(MAX_CALLS)
 
     def restart(self, model, state):
@@ -64,9 +69,8 @@ class Visitor:
 
     def step(self, keys, count, temperature):
         """Hold keys (K) for one frame -> images on the way to it, it last: uint8 (count, 96, 96, 3)."""
-        before = self.state[0]
+        before, new_life = self.state[0], self.over
         lots = draw_lots([self.seed], self.steps, self.model.lots, temperature)
-        new_life = self.over
         self.state, (self.over,) = self.model.step(self.state, [keys], lots)
         self.steps += 1
         dz = self.state[0] - before
@@ -81,14 +85,14 @@ class Visitor:
         try:
             with self.lock:
                 self.seen, self.answers = time.monotonic(), self.answers + 1
-                images = [data_url(frame) for frame in work()]
-                return {"number": self.answers, "step": self.steps, "images": images}
+                return {"images": list(map(data_url, work())), "number": self.answers, "step": self.steps}
         finally:
             self.calls.release()
 
 
 class Visitors:
-    """All players, by a secret name that the server makes. Who is silent for IDLE_S may lose the place.
+    """All players, by a secret name that the server makes. Who is silent for IDLE_S may lose the place. One
+    address has half of the places at most.
 
     The page calls start, step and stay: a dict in, a dict out, with images or {"error": one line}.
     """
@@ -96,7 +100,7 @@ class Visitors:
     def __init__(self, models, places):
         self.models, self.places, self.playing, self.lock = models, places, {}, threading.Lock()
 
-    def start(self, call):
+    def start(self, call, address):
         """{model, start: number of a start state, visitor: none at first} -> first frame, visitor."""
         call = call if isinstance(call, dict) else {}
         model, start = self.models.get(str(call.get("model"))), call.get("start")
@@ -104,24 +108,27 @@ class Visitors:
             return {"error": f"model must be one of: {', '.join(self.models)}"}
         if not isinstance(start, int) or not 0 <= start < len(model.starts):
             return {"error": f"start must be a number from 0 to {len(model.starts) - 1}"}
-        name = self.find_place(str(call.get("visitor")))
-        if name is None:
-            return {"error": f"all places are taken ({self.places}): waiting for one"}
+        if not (name := self.find_place(str(call.get("visitor")), address)):
+            return {"error": f"all places are taken ({self.places}, half of them for one address): waiting"}
         visitor = self.playing[name]
         return {"visitor": name, **visitor.answer(lambda: visitor.restart(model, model.starts[start]))}
 
-    def find_place(self, name):
-        """The name of a visitor who plays already, or a new one, or None if all places are taken."""
+    def find_place(self, name, address):
+        """The name of a visitor who plays already, or a new one, or None if all places are taken. Whoever has
+        been silent longest loses the place."""
         with self.lock:
             if name in self.playing:
                 return name
-            for other, visitor in list(self.playing.items()):
-                if time.monotonic() - visitor.seen > IDLE_S:
-                    del self.playing[other]
-            if len(self.playing) >= self.places:
-                return None
+            mine = [other for other, visitor in self.playing.items() if visitor.address == address]
+            is_full = len(self.playing) >= self.places
+            rivals = mine if len(mine) >= (self.places + 1) // 2 else list(self.playing) if is_full else []
+            if rivals:
+                oldest = min(rivals, key=lambda other: self.playing[other].seen)
+                if time.monotonic() - self.playing[oldest].seen < IDLE_S:
+                    return None
+                del self.playing[oldest]
             name = secrets.token_urlsafe(16)
-            self.playing[name] = Visitor()
+            self.playing[name] = Visitor(address)
             return name
 
     def step(self, call):
@@ -142,15 +149,20 @@ class Visitors:
 
     def stay(self, call):
         """{visitor}: keeps the place of a visitor who pauses."""
-        visitor = self.find(call)
-        if visitor is None:
-            return UNKNOWN
-        visitor.seen = time.monotonic()
-        return {}
+        if visitor := self.find(call):
+            visitor.seen = time.monotonic()
+        return {} if visitor else UNKNOWN
 
     def find(self, call):
         """The visitor who calls, or None."""
         return self.playing.get(str(call.get("visitor"))) if isinstance(call, dict) else None
+
+    def functions(self):
+        """start, step and stay as gr.HTML takes them: no methods; Gradio gives them the request."""
+        def start(call, request: gr.Request):
+            return self.start(call, request.client.host)
+
+        return [start, *(update_wrapper(partial(method), method) for method in (self.step, self.stay))]
 
 
 def data_url(frame):
@@ -161,15 +173,10 @@ def data_url(frame):
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-AROUND = ".main.app { padding: clamp(8px, 2vh, 24px) 4px !important; }"  # Gradio's takes much of a phone
-
-
 def make_page(models, visitors, data_folder, scratch):
     """All tabs. The plain page of the model number n is at plain/?model=played<n>."""
     files = "ui/play.html", "ui/play.css", "docs/keys.js", "ui/app.js"
     html, css, keys_js, app_js = [(HERE / path).read_text("utf-8") for path in files]
-    calls = visitors.start, visitors.step, visitors.stay
-    functions = [update_wrapper(partial(call), call) for call in calls]  # gr.HTML cannot take bound methods
     props = []
     for n, (name, model) in enumerate(models.items()):
         meta = {field: model.meta.get(field) for field in ("game", "keys", "shape", "frame_ms")}
@@ -178,75 +185,68 @@ def make_page(models, visitors, data_folder, scratch):
     with gr.Blocks(title="A game, hallucinated", analytics_enabled=False, delete_cache=(600, 3600)) as page:
         with gr.Tab("Play"):
             gr.HTML(html_template=html, css_template=css, js_on_load=keys_js + app_js, models=props,
-                    max_images=MAX_IMAGES, server_functions=functions, apply_default_css=False)
-        panels.comparison(models, scratch)
-        if any(data_folder.glob("*/*")):
-            panels.training(data_folder, scratch)
+                    max_images=MAX_IMAGES, server_functions=visitors.functions(), apply_default_css=False)
+        panels.comparison(models, data_folder, scratch)
+        panels.training(page, data_folder, scratch)
         panels.api(models)
     return page
 
 
-def check_port(host, port):
-    """End the program with one line if the app cannot listen there."""
+def find_port(host, port):
+    """The number of a port. Ends the program with one line if the app cannot listen there."""
     try:
-        family, *_, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
+        if not 0 < int(port) < 65536:
+            raise ValueError("not from 1 to 65535")
+        family, *_, address = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM)[0]
         socket.create_server(address, family=family).close()
-    except (OSError, OverflowError) as error:
+        return int(port)
+    except (OSError, ValueError) as error:
         raise SystemExit(f"cannot listen on {host} port {port} ({error}): choose another --port") from None
-
-
-def only_own_names(host):
-    """What refuses a foreign name for this machine: a web site could give itself one (DNS rebinding)."""
-    names = ["127.0.0.1", "localhost"] if host in ("127.0.0.1", "localhost", "::1") else ["*"]
-    return Middleware(TrustedHostMiddleware, allowed_hosts=names)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, help="a folder of export.py, to play beside the shipped ones")
     parser.add_argument("--data", type=Path, default="data", help="what training left, for its tab")
-    parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
-    parser.add_argument("--port", type=int, default=os.environ.get("GRADIO_SERVER_PORT", "7860"))
+    parser.add_argument("--host", default=SETTINGS.get("GRADIO_SERVER_NAME", "127.0.0.1"))
+    parser.add_argument("--port", default=SETTINGS.get("GRADIO_SERVER_PORT", "7860"))
     parser.add_argument("--visitors", type=int, default=16, help="people who can play at the same time")
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser window")
     args = parser.parse_args()
     onnxruntime.disable_telemetry_events()
 
     # The models: the chosen one first
-    shipped = sorted(HERE.glob("docs/model/*/meta.json"), reverse=True)
-    folders = {path.parent.name: path.parent for path in shipped}
+    folders = {path.parent.name: path.parent for path in sorted(HERE.glob("docs/model/*/meta.json"))[::-1]}
     if args.model:
         is_shipped = args.model.resolve() == folders.get(args.model.name)
         folders = {args.model.name if is_shipped else str(args.model): args.model, **folders}
     if not folders:
         raise SystemExit("no model in docs/model: choose one with --model, or make one with  make pipeline")
     models = {name: Model(folder, threads=1) for name, folder in folders.items()}  # visitors share the cores
-    check_port(args.host, args.port)
+    port, root = find_port(args.host, args.port), SETTINGS.get("GRADIO_ROOT_PATH", "")
+    if root and not root.startswith(("/", "http://", "https://")):
+        raise SystemExit(f"GRADIO_ROOT_PATH is {root!r}: write it like /dream or https://example.com/dream")
 
     # The plain page, with the same models
     routes = [Mount(f"/plain/model/played{n}", StaticFiles(directory=folder))
               for n, folder in enumerate(folders.values())]
     routes.append(Mount("/plain", StaticFiles(directory=HERE / "docs", html=True)))
+    door = Middleware(Door, args.host, root)
 
+    # Serve until Ctrl-C
     with tempfile.TemporaryDirectory(prefix="dream-") as scratch:
         page = make_page(models, Visitors(models, args.visitors), args.data, Path(scratch))
-        serve(page, args, models, routes)
+        page.queue(default_concurrency_limit=2, max_size=64)
+        page.launch(server_name=args.host, server_port=port, root_path=root, css=AROUND, quiet=True,
+                    inbrowser=not args.no_browser and not ON_SPACE, prevent_thread_lock=True, ssr_mode=False,
+                    show_error=True, max_file_size=f"{UPLOAD_MB}mb", footer_links=["api"],
+                    enable_monitoring=False, app_kwargs={"routes": routes, "middleware": [door]})
+        print(f"playing {', '.join(models)} at {page.local_url} (Ctrl-C ends)", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            while True:
+                time.sleep(60)
+        print("stopped", flush=True)
     os._exit(130)  # calls may be running in threads of onnxruntime, which must not outlive their models
-
-
-def serve(page, args, models, routes):
-    """Serve the app until Ctrl-C."""
-    page.queue(default_concurrency_limit=2, max_size=64)
-    on_space = "SPACE_ID" in os.environ
-    page.launch(server_name=args.host, server_port=args.port, inbrowser=not args.no_browser and not on_space,
-                prevent_thread_lock=True, show_error=True, max_file_size=f"{panels.UPLOAD_MB}mb", css=AROUND,
-                quiet=True, ssr_mode=False, footer_links=["api"], enable_monitoring=False,
-                app_kwargs={"routes": routes, "middleware": [only_own_names(args.host)]})
-    print(f"playing {', '.join(models)} at {page.local_url} (Ctrl-C ends)", flush=True)
-    with contextlib.suppress(KeyboardInterrupt):
-        while True:
-            time.sleep(60)
-    print("stopped", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """app.py as visitors meet it: the real server and the shipped models; over HTTP, in Chromium, by a script."""
 import contextlib
+import http.client
 import json
 import re
 import shutil
@@ -12,6 +13,7 @@ import urllib.request
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -90,7 +92,7 @@ def test_page_plays_and_links_to_the_plain_page(page):
     page.wait_for_function("document.querySelector('output').textContent === 'playing'")
     page.wait_for_function("window.seen[12]")
     link = page.locator("a", has_text="browser alone")
-    assert link.get_attribute("href") == "plain/?model=played0"
+    assert link.get_attribute("href") == f"{page.url}plain/?model=played0"
     with page.expect_popup() as opened:
         link.click()
     opened.value.wait_for_selector("body[data-state=ready]", timeout=30_000)
@@ -249,23 +251,30 @@ def test_hammering_visitor_is_turned_away(server):
 
 
 def test_places_are_limited_and_given_back():
-    import app
-    visitors = app.Visitors({"runner": dream.Model(RUNNER)}, places=2)
+    visitors = app.Visitors({"runner": dream.Model(RUNNER)}, places=4)
     call = {"start": 0, "model": "runner"}
-    names = [visitors.start(call)["visitor"] for _ in range(2)]
-    assert len(set(names)) == 2 and min(map(len, names)) > 20
-    again = visitors.start({"start": 1, "model": "runner", "visitor": names[0]})
+    names = [visitors.start(call, address)["visitor"] for address in "aabc"]
+    assert len(set(names)) == 4 and min(map(len, names)) > 20
+    again = visitors.start({"start": 1, "model": "runner", "visitor": names[0]}, "a")
     assert again["visitor"] == names[0] and again["number"] == 2  # a restart takes no new place
-    assert "taken" in visitors.start(call)["error"]
-    for visitor in visitors.playing.values():
-        visitor.seen -= 2 * app.IDLE_S
-    assert visitors.stay({"visitor": names[0]}) == {}  # one of them pauses, the other has left
-    third = visitors.start(call)["visitor"]
-    assert set(visitors.playing) == {names[0], third}
+    assert "taken" in visitors.start(call, "d")["error"]
+    for n, visitor in enumerate(visitors.playing.values()):
+        visitor.seen -= (3 - n) * app.IDLE_S
+    assert visitors.stay({"visitor": names[0]}) == {}  # it pauses, the second and third have left
+    third = visitors.start(call, "d")["visitor"]
+    assert set(visitors.playing) == {names[0], third, *names[2:]}  # the second was silent longest
     assert "unknown visitor" in visitors.step({"visitor": names[1], "keys": Q})["error"]
     visitors.playing[names[0]].seen -= 2 * app.IDLE_S
     assert "images" in visitors.step({"visitor": names[0], "keys": Q})  # nobody needed the place
-    assert "taken" in visitors.start(call)["error"]
+    assert "images" in visitors.start(call, "a") and names[2] not in visitors.playing
+    for visitor in visitors.playing.values():
+        visitor.seen -= 2 * app.IDLE_S
+    del visitors.playing[names[3]]  # there is a free place, but not for an address with half of all
+    visitors.stay({"visitor": third})
+    assert "images" in visitors.start(call, "a") and names[0] not in visitors.playing
+    for name in visitors.playing:
+        visitors.stay({"visitor": name})
+    assert len(visitors.playing) == 3 and "half" in visitors.start(call, "a")["error"]
 
 
 # ---- the truth beside the dream
@@ -310,10 +319,10 @@ def spoil(kind, path):
 def test_bad_episodes_get_a_clear_message(kind, words, tmp_path):
     import gradio
 
-    from ui import panels
+    from ui import door, panels
     spoil(kind, tmp_path / "episode.npz")
     with pytest.raises(gradio.Error) as stop:
-        panels.compare(dream.Model(RUNNER), *panels.open_upload(tmp_path / "episode.npz"), 0)
+        panels.compare(dream.Model(RUNNER), *door.open_upload(tmp_path / "episode.npz"), 0)
     assert words in stop.value.message and "\n" not in stop.value.message
 
 
@@ -323,6 +332,8 @@ def test_uploaded_episode_and_a_bad_one(page, tmp_path):
                  restart=arrays["restart"][0, :60])
     spoil("pickled", tmp_path / "bad.npz")
     page.get_by_role("tab", name="Compare an episode").click()
+    page.wait_for_selector("img[src*='.gif']", timeout=60_000)  # of a recorded one
+    ready = page.locator("img[src*='.gif']").get_attribute("src")
     chosen = page.locator("input[type=file]").first
     chosen.set_input_files(tmp_path / "bad.npz")
     page.wait_for_selector("text=bad")
@@ -332,11 +343,11 @@ def test_uploaded_episode_and_a_bad_one(page, tmp_path):
     page.locator("input[type=file]").first.set_input_files(tmp_path / "mine.npz")
     page.wait_for_selector("text=mine")
     page.get_by_role("button", name="Dream it").click()
-    page.wait_for_selector("img[src*='.gif']", timeout=60_000)
+    page.wait_for_selector(f"img[src*='.gif']:not([src='{ready}'])", timeout=60_000)
     assert page.locator("text=persistence").count() == 2  # in the text, and in the legend of the curve
     assert page.locator(".vega-embed, canvas.marks, svg.marks").count()
     with page.expect_download() as download:
-        page.get_by_role("button", name="Save as GIF").click()
+        page.get_by_label("Download").click()
     download.value.save_as(tmp_path / "clip.gif")
     with Image.open(tmp_path / "clip.gif") as clip:
         assert clip.n_frames == 50 and clip.size == (960, 200) and clip.info["duration"] == 100
@@ -433,8 +444,31 @@ def test_no_path_outside_the_upload_is_read(server, client):
 def test_missing_model_and_taken_port(server, tmp_path):
     line = refusal(app.main, "--model", tmp_path / "none")
     assert "no model in" in line and "python export.py" in line
-    port = re.search(r":(\d+)/", server.url)[1]
-    assert "cannot listen on" in refusal(app.main, "--no-browser", "--port", port)
+    taken = re.search(r":(\d+)/", server.url)[1]
+    for port in (taken, "abc", "70000", "0", ""):
+        assert "cannot listen on" in refusal(app.main, "--no-browser", "--port", port)
+    for name, value in (("GRADIO_SERVER_NAME", "no host"), ("GRADIO_SERVER_PORT", "x"),
+                        ("GRADIO_ROOT_PATH", "dream")):
+        with mock.patch.dict(app.SETTINGS, {name: value}):
+            assert value in refusal(app.main, "--no-browser")
+
+
+@pytest.mark.slow
+def test_settings_of_gradio_in_the_environment(monkeypatch):
+    """Bad ones of which it knows more than the app does no harm; behind a proxy links have its address."""
+    for name in ("GRADIO_NUM_PORTS", "GRADIO_DEFAULT_CONCURRENCY_LIMIT", "GRADIO_SSR_MODE", "GRADIO_SHARE"):
+        monkeypatch.setenv(name, "nonsense")
+    monkeypatch.setenv("GRADIO_ALLOWED_PATHS", "/")
+    monkeypatch.setenv("GRADIO_ROOT_PATH", "/dream")
+    with running() as (_, url, _):
+        for path in ("", "dream/", "plain/", "dream/plain/", "plain/model/played0/model.js"):
+            with urllib.request.urlopen(url + path) as answer:
+                assert answer.status == 200
+        with urllib.request.urlopen(f"{url}config") as answer:
+            assert json.load(answer)["root"] == f"{url}dream"
+        with pytest.raises(urllib.error.HTTPError) as error:
+            urllib.request.urlopen(f"{url}gradio_api/file=/etc/hostname")
+        assert error.value.code == 403
 
 
 @pytest.mark.parametrize("spoil, word", [
@@ -450,22 +484,42 @@ def test_unusable_model_folder(tmp_path, spoil, word):
     assert "\n" not in str(stop.value) and "export.py" in str(stop.value)
 
 
-@pytest.mark.parametrize("path", ["", "config", "plain/", "gradio_api/info"])
-def test_a_foreign_name_for_this_machine_is_refused(server, path):
-    """As a web site uses one whose name it lets point here."""
-    for host, code in (("evil.example", 400), ("localhost:7860", 200)):
-        request = urllib.request.Request(server.url + path, headers={"Host": host})
-        try:
-            with urllib.request.urlopen(request) as answer:
-                assert answer.status == code == 200
-        except urllib.error.HTTPError as error:
-            assert error.code == code == 400
+@pytest.mark.parametrize("path", ["", "config", "plain/", "gradio_api/info", "gradio_api/upload"])
+@pytest.mark.parametrize("headers, code", [
+    ({"Host": "evil.example"}, 400), ({"Host": "localhost:7860"}, 200), ({"Host": "[::1]:7860"}, 200),
+    ({"Origin": "http://evil.example"}, 403), ({"Origin": "null"}, 403),
+    ({"Origin": "http://127.0.0.1"}, 403),
+    ({"Host": "localhost:1", "Origin": "http://localhost:1"}, 200),
+    ({"X-Forwarded-Host": "my.example", "Origin": "https://my.example"}, 200),
+    ({"Content-Length": "60000000"}, 413), ({"Content-Length": "5000000"}, 413)])
+def test_foreign_names_and_sites_and_large_bodies_are_refused(server, path, headers, code):
+    """A web site may let its own name point here, or call from a visitor's browser."""
+    if path == "gradio_api/upload":
+        code = {200: 405, 413: 413 if "6" in str(headers) else 405}.get(code, code)
+    request = urllib.request.Request(server.url + path, headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            assert answer.status == code == 200
+            assert "frame-ancestors 'self' https://hugg" in answer.headers["content-security-policy"]
+    except urllib.error.HTTPError as error:
+        assert error.code == code
 
 
-def test_nobody_watches_the_visitors(server):
+@pytest.mark.parametrize("megabytes, codes", [(1, (200,)), (6, (400, 413))])
+def test_a_large_body_without_its_size_is_refused(server, megabytes, codes):
+    body = {"data": {"padding": "x" * megabytes * 10**6}, "component_id": server.component,
+            "fn_name": "start", "session_hash": "test"}
+    connection = http.client.HTTPConnection(server.url.removeprefix("http://").rstrip("/"), timeout=10)
+    connection.request("POST", "/gradio_api/component_server/", iter([json.dumps(body).encode()]),
+                       {"Content-Type": "application/json"}, encode_chunked=True)
+    assert connection.getresponse().status in codes
+
+
+@pytest.mark.parametrize("path", ["monitoring", "monitoring/summary", "monitoring/key"])
+def test_nobody_watches_the_visitors(server, path):
     with pytest.raises(urllib.error.HTTPError) as error:
-        urllib.request.urlopen(f"{server.url}monitoring")
-    assert error.value.code in (403, 404)
+        urllib.request.urlopen(server.url + path)
+    assert error.value.code == 403
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])

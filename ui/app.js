@@ -1,22 +1,16 @@
 // The tab "Play" of app.py, run by gr.HTML as js_on_load after docs/keys.js: sends held keys, draws images.
-// gr.HTML gives it: element, props.models (from meta.json), props.max_images (of one step), and the functions
-// server.start, server.step and server.stay of app.py.
+// gr.HTML gives it: element, props.models, props.max_images (of one step), server.start, .step, .stay (of app.py).
 
-// constants
 const IN_FLIGHT = 3;      // calls on their way at once: hides a network delay of up to three frames
 const SILENT_MS = 3000;   // no answer for so long: the server is gone
 const STAY_MS = 1500;     // a paused page tells the server this often that it is still there
 const IMAGE_MS = 33;      // between two images: there are several on the way from one frame to the next
-const SPEEDS = [0.25, 0.5, 1, 2, 4];
-const CHANCES = [["none", 0], ["half", 0.5], ["as in the game", 1], ["twice", 2]];
 
-// elements
 const find = (selector) => element.querySelector(selector);
 const canvas = find("canvas"), state = find("output"), pace = find(".pace"), pause = find(".pause");
 const [models, starts, speeds, chances] = [".model", ".start", ".speed", ".chance"].map(find);
 const context = canvas.getContext("2d");
 
-// state
 let model;
 let visitor = null;       // the name that the server has given us
 let shown = 0;            // number of the newest answer drawn: answers may arrive out of order
@@ -28,7 +22,6 @@ const isTyping = ({ target }) =>
   !element.contains(target) && Boolean(target.closest?.("input, textarea, select, [contenteditable]"));
 const keyboard = new HeldKeys(find(".keys"), [], { onKey: () => wake(), onRestart: () => start(), isTyping });
 
-// functions
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 const say = (text) => { if (state.textContent !== text) state.textContent = text; };
 const frameMs = () => model.frame_ms / Number(speeds.value);
@@ -140,13 +133,12 @@ function choose(name) {
   starts.parentElement.hidden = model.starts < 2;
   chances.parentElement.hidden = !model.lots;
   find(".plain").hidden = !model.plain;
-  find("a").href = model.plain || "";
+  find("a").href = `${window.gradio_config.root}/${model.plain}`; // behind a proxy too
   find("kbd").hidden = keyboard.codes.includes("KeyR"); // then it is a key of the game
   document.title = find("h1").textContent = `${titleOf(model)}, hallucinated`;
   canvas.style.setProperty("--shape", model.shape ? model.shape[0] / model.shape[1] : "");
 }
 
-// start
 element.addEventListener("change", ({ target }) => target.blur()); // the keyboard stays with the game
 element.addEventListener("click", ({ target }) => target.closest("button")?.blur());
 find(".restart").onclick = start;
@@ -156,8 +148,6 @@ models.onchange = () => { choose(models.value); start(); };
 starts.onchange = start;
 models.append(...props.models.map(({ name }) => new Option(name, name)));
 models.parentElement.hidden = props.models.length < 2;
-speeds.append(...SPEEDS.map((speed) => new Option(`${speed}x`, speed, speed === 1, speed === 1)));
-chances.append(...CHANCES.map(([text, chance]) => new Option(text, chance, chance === 1, chance === 1)));
 choose(props.models[0].name);
 setInterval(showStatus, 250);
 play();
