@@ -19,7 +19,7 @@ play: .venv/play
 
 test: .venv/all .venv/browser
 	$(BIN)/ruff check .
-	$(BIN)/biome lint .
+	[ ! -x $(BIN)/biome ] || $(BIN)/biome lint .
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder
 
 test-all: test

@@ -24,6 +24,7 @@ import gzip
 import hashlib
 import io
 import json
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -258,7 +259,9 @@ def main():
     # Everything aside first, then renamed
     with data.disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as aside:
+        for old in out.parent.glob(f".{out.name}.part-*"):  # of a run that was killed
+            shutil.rmtree(old, ignore_errors=True)
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.part-") as aside:
             files = pack(meta, write_graphs(Path(aside), autoencoder, dynamics, latents.z[train[0]]), clips)
             for name, content in files.items():
                 (Path(aside) / name).write_bytes(content)
@@ -268,4 +271,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    data.run(main, "nothing is replaced, or all of it; run the same command again")

@@ -4,10 +4,15 @@ import hashlib
 import multiprocessing
 import os
 import queue
+import shutil
 import signal
+import tempfile
 import threading
+import time
 from dataclasses import dataclass
+from pathlib import Path
 
+from filelock import FileLock, Timeout
 from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import sync_playwright
 
@@ -177,16 +182,39 @@ def start_worker(its_job):
 
 
 @contextlib.contextmanager
+def temporary_folder():
+    """A temporary folder for browsers, in place of the system's. Those of killed runs are deleted."""
+    system = Path(tempfile.gettempdir())
+    for old in system.glob("dream-browsers-*"):
+        with contextlib.suppress(OSError, Timeout):
+            if time.time() - old.stat().st_mtime > 10:  # a younger one may not be locked yet
+                with FileLock(old / ".lock", timeout=0):
+                    shutil.rmtree(old, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix="dream-browsers-"))
+    os.environ["TMPDIR"] = str(folder)
+    try:
+        with FileLock(folder / ".lock"):
+            yield
+    finally:
+        os.environ["TMPDIR"] = str(system)
+        end = time.monotonic() + 5  # the browsers may still be ending
+        while folder.exists() and time.monotonic() < end:
+            shutil.rmtree(folder, ignore_errors=True)
+            time.sleep(0.02)
+
+
+@contextlib.contextmanager
 def open_pool(count, its_job):
     """A pool of `count` processes with a Job; ends the program with the line of a GameError raised there."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for this process, which ends the others
-    pool = multiprocessing.get_context("spawn").Pool(count, start_worker, [its_job])
-    signal.signal(signal.SIGINT, before)
-    with pool:
-        try:
-            yield pool
-        except GameError as error:
-            raise SystemExit(str(error)) from None
+    with temporary_folder():
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for this process alone
+        pool = multiprocessing.get_context("spawn").Pool(count, start_worker, [its_job])
+        signal.signal(signal.SIGINT, before)
+        with pool:
+            try:
+                yield pool
+            except GameError as error:
+                raise SystemExit(str(error)) from None
 
 
 def play(episode):
@@ -230,8 +258,8 @@ def record(game, policy, episodes, args, sink, bar, on_browser=lambda facts: Non
                 number, result, frames, facts, lost = results.next(patience)
             except multiprocessing.TimeoutError:
                 raise SystemExit(f"{game.name}: nothing came back for {patience:g} s: the game hangs, "
-                                 "needs a longer --timeout, or memory has run out. What was recorded is "
-                                 "kept") from None
+                                 "needs a longer --timeout, or memory has run out. Finished files are kept"
+                                 ) from None
             for line in lost:
                 bar.write(line)
             if facts != known:

@@ -1,7 +1,10 @@
 """README and guides: short, true to the files and options that exist, and in the project's words."""
 import ast
+import base64
 import contextlib
 import functools
+import gzip
+import hashlib
 import io
 import itertools
 import json
@@ -79,6 +82,27 @@ def scripts(text):
 def slug(heading):
     """The anchor that GitHub gives a heading."""
     return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def test_vendored_scripts_are_those_that_were_listed():
+    folder = ROOT / "docs" / "vendor"
+    listed = dict(reversed(line.split()) for line in (folder / "SHA256SUMS").read_text().splitlines())
+    found = {path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+             for path in folder.glob("*/*.js")}
+    assert found == listed and len(found) == 4
+    engine = (folder / "onnxruntime-web" / "ort-wasm.js").read_text()
+    for part in re.findall(r'"(?:mjs|wasm)": "([^"]+)"', engine):  # of the package, byte by byte
+        content = gzip.decompress(base64.b64decode(part))
+        assert hashlib.sha256(content).hexdigest() in (folder / "onnxruntime-web" / "VERSION").read_text()
+
+
+def test_every_requirement_is_locked_with_hashes():
+    locked = re.findall(r"^([\w.-]+)==([\w.]+)[^\n]*((?:\n    --hash=sha256:[0-9a-f]{64}[ \\]*)*)",
+                        (ROOT / "requirements.lock").read_text(), re.M)
+    assert len(locked) > 80 and all(hashes for _, _, hashes in locked)
+    for file in ("requirements.txt", "requirements-play.txt"):
+        wanted = re.findall(r"^([\w.-]+)==([\w.]+)", (ROOT / file).read_text(), re.M)
+        assert len(wanted) > 5 and set(wanted) <= {(name, version) for name, version, _ in locked}
 
 
 def test_the_readme_is_one_page():

@@ -4,6 +4,7 @@ Writes  onnxruntime-web/ort.wasm.min.js   as it is in the package
         onnxruntime-web/ort-wasm.js       self.ORT_WASM = {version, mjs, wasm}, the last two as base64(gzip)
         gifenc/gifenc.js                  self.gifenc = what the package exports: its script in a function
         VERSION of each                   the version, and sha256 of the package's files
+        SHA256SUMS                        of every script here:  sha256sum -c SHA256SUMS
 
     python docs/vendor/vendor.py          # needs npm and the network; LICENSE is kept by hand
 """
@@ -16,6 +17,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
+HERE = Path(__file__).parent
 ENGINE, SCRIPT, GLUE, WASM = ("onnxruntime-web@1.30.0", "ort.wasm.min.js", "ort-wasm-simd-threaded.mjs",
                               "ort-wasm-simd-threaded.wasm")
 ENCODER, GIF = "gifenc@1.0.3", "gifenc.js"
@@ -27,7 +29,7 @@ def unpack(package, names):
         subprocess.run(["npm", "pack", package], cwd=aside, check=True, capture_output=True)
         with tarfile.open(next(Path(aside).glob("*.tgz"))) as archive:
             files = {name: archive.extractfile(f"package/dist/{name}").read() for name in names}
-    folder = Path(__file__).parent / package.split("@")[0]
+    folder = HERE / package.split("@")[0]
     folder.mkdir(exist_ok=True)
     sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items())
     (folder / "VERSION").write_text(f"{package} from the npm registry\n{sums}")
@@ -44,6 +46,10 @@ def main():
     folder, files = unpack(ENCODER, (GIF,))
     script = files[GIF].decode().partition("//# sourceMappingURL")[0]
     (folder / GIF).write_text(f"self.gifenc = (exports => {{\n{script}\nreturn exports;\n}})({{}});\n")
+
+    (HERE / "SHA256SUMS").write_text("".join(
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(HERE).as_posix()}\n"
+        for path in sorted(HERE.glob("*/*.js"))))
 
 
 if __name__ == "__main__":
