@@ -233,5 +233,5 @@ def main():
 
 
 if __name__ == "__main__":
-    data.run(main, "what was recorded is kept (with --held-out: each finished kind of keys), the same command "
-                   "resumes")
+    data.run(main, "what was recorded is kept (with --held-out: each finished kind of keys), "
+                   "the same command resumes")

@@ -139,6 +139,42 @@ def episodes(count, frames):
             (torch.rand(count, frames) < 0.1).float())
 
 
+def test_a_step_is_a_frame_the_keys_that_follow_it_and_the_end_after_them():
+    z, keys = np.arange(4.0)[None, :, None], np.array([[[1], [0], [0], [1]]])
+    steps = models.steps_of(z, keys, np.array([[True, False, True, False]]))
+    assert [x.flatten().tolist() for x in steps] == [[0, 1, 2], [1, 0, 0], [0, 1, 0]]
+
+
+def test_statistics_are_of_the_steps_of_training_and_undone_in_the_next_z():
+    z = np.tile(np.float32([0, 1, 4, 5, 99])[:, None], (2, 1, 16)) * np.float32(np.arange(1, 17))
+    z[1] *= 100  # held out
+    rest = np.zeros((2, 5, 4), np.uint8), *np.zeros((2, 2, 5), bool)
+    args = SimpleNamespace(hidden=8, dropout=0, widths=[4], over_weight=1, init_from=None)
+    latents = data.Latents(np.array([18, 19]), z, *rest, {})
+    train, held_out = latents.split()
+    assert (train.tolist(), held_out.tolist()) == ([0], [1])
+    model, _ = train_lstm.make_model(args, latents, train, "cpu")
+    scale = torch.arange(1.0, 17)  # the last frame begins no step
+    torch.testing.assert_close(model.dz_mean, scale * 5 / 3)
+    torch.testing.assert_close(model.dz_std, scale * torch.tensor([1.0, 3, 1]).std())
+    torch.nn.init.zeros_(model.head[-1].weight)
+    torch.nn.init.constant_(model.head[-1].bias, 2)
+    z_next = model.next_z(torch.ones(1, 16), torch.zeros(1, 8))[0]
+    torch.testing.assert_close(z_next, 1 + model.dz_mean + 2 * model.dz_std)
+
+
+def test_frames_are_upright_and_in_the_order_of_their_colours():
+    frames = torch.randint(0, 256, (2, 96, 96, 3), dtype=torch.uint8)
+    assert models.to_float(frames)[1, 2, 30, 60] == frames[1, 30, 60, 2] / 255
+    decoder, z = models.Autoencoder().decoder, torch.randn(2, 16)
+    painted = decoder(z)[1, 2, 30, 60] * 255
+    assert abs(decoder.paint(z)[1, 30, 60, 2] - painted) <= 0.5
+
+
+def test_every_twentieth_episode_is_held_out():
+    assert np.flatnonzero(data.is_held_out(np.arange(60))).tolist() == [19, 39, 59]
+
+
 def test_frame_by_frame_equals_the_whole_sequence():
     dynamics = models.Dynamics().eval()
     dynamics.dz_std += torch.rand(16)
