@@ -91,7 +91,8 @@ class Chain:
         filler.unlink(missing_ok=True)
         last = re.split(r"[\r\n]+", stderr.strip())[-1]
         problem = "a traceback: " + stderr[-2000:] if "Traceback" in stderr else ""
-        if kind == "SIGTERM" and process.returncode not in (0, 130, -signal.SIGTERM):  # -15: not started yet
+        ends = 0, 130, -signal.SIGTERM  # the last one while Python itself starts or ends
+        if kind == "SIGTERM" and process.returncode not in ends:
             problem = f"exit code {process.returncode}: {last}"
         if kind == "full disk" and process.returncode and "cannot write to" not in last:
             problem = f"a full disk, and it says: {last}"

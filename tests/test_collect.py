@@ -6,14 +6,17 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
 import uuid
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from filelock import FileLock
 from helpers import PATIENCE, ROOT, collect, complaint, episodes, family, left_over, refusal
 from PIL import Image
 
@@ -147,6 +150,22 @@ def test_a_stopped_run_leaves_no_process_and_resumes_to_the_same_bytes(recorded,
     assert result.returncode == 0, result.stderr
     assert episodes(tmp_path) == episodes(recorded)
     assert not list((tmp_path / "runner" / "frames").glob("*.part"))
+
+
+def test_browsers_have_a_temporary_folder_and_those_of_killed_runs_are_deleted(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    for name in ("killed", "running"):
+        (tmp_path / f"dream-browsers-{name}").mkdir()
+        os.utime(tmp_path / f"dream-browsers-{name}", (0, 0))
+    with FileLock(tmp_path / "dream-browsers-running" / ".lock"):
+        os.utime(tmp_path / "dream-browsers-running", (0, 0))
+        with workers.temporary_folder():
+            own = Path(os.environ["TMPDIR"])
+            assert own.parent == tmp_path and own.is_dir()
+            (own / "profile").mkdir()
+        assert [path.name for path in tmp_path.iterdir()] == ["dream-browsers-running"]
+    assert os.environ["TMPDIR"] == str(tmp_path)
 
 
 @SLOW

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers import run
+from helpers import ROOT, run
 from PIL import Image
 from scipy.stats import norm
 
@@ -173,6 +173,18 @@ def test_the_classifier_tells_dreams_that_differ(rng):
         model.rollout_after = lambda z, keys, seed, dream=dream: dream
         assert low <= metrics.measure_classifier(model, kinds, {"random": z}) <= high
     assert metrics.measure_classifier(model, kinds, {"random": z[:, :20]}) is None
+
+
+def test_a_rollout_begins_at_the_last_true_frame_with_the_keys_that_follow_it(rng):
+    model = Model(ROOT / "docs/model/runner")
+    z, keys = rng.normal(size=(1, 4, 16)).astype(np.float32), rng.integers(0, 2, (1, 7, 4))
+    state, dreamed = [None, *model.zero_state(1)], []
+    for t in range(6):
+        if t < 4:
+            state[0] = z[:, t]
+        state = list(model.step(state, keys[:, t])[0])
+        dreamed.append(state[0])
+    np.testing.assert_allclose(model.rollout_after(z, keys)[0], np.concatenate(dreamed[3:]), atol=1e-6)
 
 
 # --------------------------------------------------------------------------------------------------- dynamics

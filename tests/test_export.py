@@ -183,6 +183,7 @@ def test_a_graph_that_differs_from_pytorch_replaces_nothing(toy_data, toy_model,
     other = models.Autoencoder()  # whose decoder is not that of the graphs
     other.encoder = training.load(toy_data / "runner" / "ae.pt", models.Autoencoder)[0].encoder
     training.save(tmp_path / "runner" / "ae.pt", other, history=[], figures={})
+    (tmp_path / "runner" / ".model.part-1").mkdir()  # of a run that was killed
     monkeypatch.setattr(graphs, "write", lambda path, *_: shutil.copy(toy_model / path.name, path))
     monkeypatch.setattr("sys.argv", ["export.py", "--data", str(tmp_path)])
     with pytest.raises(SystemExit, match="differs from PyTorch by"):
