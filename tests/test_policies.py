@@ -12,6 +12,7 @@ from helpers import ROOT, run
 import data
 import models
 from capture import policies
+from capture.games import load_game
 from engine import training
 
 GAITS = policies.load_gaits(ROOT / "games/qwop_gaits.json")
@@ -229,6 +230,25 @@ def test_a_list_that_is_not_there_is_one_line(tmp_path):
 
 def test_gaits_of_a_game_that_has_none():
     assert policies.load_gaits(Path("nowhere.json")) == []
+    kinds = {keys.tobytes() for n in range(9) for keys in [policies.Policy("mix", 4, 50, 3, 0, [])(n)[0]]}
+    assert len(kinds) > 6  # mix is then random, human-like and held keys
+
+
+def test_a_players_runs_are_gaits(tmp_path):
+    played = policies.random_keys(300, 4, np.random.default_rng(0))
+    policies.save_lists(tmp_path / "x_gaits.json", load_game("qwop"), 3, [(played, 0)])
+    run, = policies.load_gaits(tmp_path / "x_gaits.json")
+    assert run["frames"] == 300 and (policies.gait_keys(run, 300, 3) == played).all()
+    assert (policies.gait_keys(run, 900, 1) == played.repeat(3, 0)).all()         # three times as many frames
+    assert (policies.gait_keys(run, 99, 3, drift=0.5) == played[4:103]).all()     # half a period ahead
+    skips = []
+    for n in range(30):  # windows of it, at first without noise in some of them
+        keys, skip = policies.Policy("gait", 4, 100, 3, 0, [run])(n)
+        skips.append(skip) if (keys[:60] == played[:60]).all() else None
+    assert len(skips) > 3 and max(skips) > 100
+    data.write_json(tmp_path / "x_gaits.json", {"episodes": [{"keys": "zz"}]})
+    with pytest.raises(SystemExit, match="neither gaits nor key lists"):
+        policies.load_gaits(tmp_path / "x_gaits.json")
 
 
 def test_the_shipped_gaits_are_what_the_policies_read():
