@@ -47,17 +47,17 @@ def main():
     low, high = (np.array(model.meta[name]) for name in ("z_low", "z_high"))
 
     def row(title, path, over, painted):
-        """Print what is measured of z (N, T, Z), over (N, T), and of those that are painted (M, Z)."""
+        """Print what is measured of z (N, T, Z), over (N, T), and of what is painted (M, Z); None: of real
+        frames 1% are off, as the limit is theirs."""
+        off = 0.01 if painted is None else manifold.is_off(np.nan_to_num(np.clip(painted, -1e3, 1e3))).mean()
         outside = ~((path > 2 * low - high) & (path < 2 * high - low)).all(-1)  # NaN is outside, too
         figures = (metrics.describe_lives(over)["per_1000_frames"], metrics.spread(path, std),
-                   100 * metrics.is_frozen(path, std), 100 * outside.mean(),
-                   100 * manifold.is_off(np.nan_to_num(np.clip(painted, -1e3, 1e3))).mean())
+                   100 * metrics.is_frozen(path, std), 100 * outside.mean(), 100 * off)
         print(f"| {title:>6} | " + " | ".join(f"{figure:8.2f}" for figure in figures) + " |", flush=True)
 
     print("|   hour |    falls |   spread | frozen % | exploded % | off-manifold % |")
     print("|---|---|---|---|---|---|")
-    real = z["random"]
-    row("real", real, kinds["random"]["over"], real[:, ::10].reshape(-1, model.features))
+    row("real", z["random"], kinds["random"]["over"], None)
 
     # The dreams
     rng, seeds = np.random.default_rng(args.seed), np.arange(args.dreams)
