@@ -4,6 +4,7 @@ A checkpoint holds {"config", "weights", "history", "figures"}: what makes the n
 training that made them in order, and the last one's held-out figures.
 """
 import hashlib
+import io
 import os
 import pickle
 import platform
@@ -93,9 +94,9 @@ def check_finite(loss, resume_path):
 
 def save(path, model, **rest):
     """Write a checkpoint aside, then rename: config, weights, and what else is given."""
-    part = path.with_name(path.name + ".part")
-    with open(part, "wb") as file:  # with a file a full disk is an OSError, with a name a RuntimeError
-        torch.save({"config": asdict(model.config), "weights": model.state_dict(), **rest}, file)
+    part, content = path.with_name(path.name + ".part"), io.BytesIO()
+    torch.save({"config": asdict(model.config), "weights": model.state_dict(), **rest}, content)
+    part.write_bytes(content.getbuffer())  # not by torch, for which a full disk is a RuntimeError
     part.replace(path)
 
 

@@ -1,4 +1,5 @@
 """The networks, the losses and the optimiser by themselves."""
+import resource
 from copy import deepcopy
 from types import SimpleNamespace
 
@@ -105,6 +106,19 @@ def test_a_resumed_training_may_have_another_length(tmp_path):
         rates.append(optimizer.param_groups[0]["lr"])
         training.save_resume(tmp_path / "resume.pt", Configured(layer), optimizer, schedule, rng, 2, 0.0, 0.0)
     assert rates == pytest.approx([0.5, (1 + 2 ** -0.5) / 2])
+
+
+@pytest.mark.parametrize("size", [1_000, 50_000])
+def test_a_full_disk_is_an_os_error(tmp_path, size):
+    """Also one that gets full in the middle of a checkpoint, as torch has its own error for that."""
+    model = models.Dynamics(models.DynamicsConfig(hidden=32, widths=(32,)))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        with pytest.raises(OSError):
+            training.save(tmp_path / "a.pt", model)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_muon_steps_matrices_and_leaves_the_rest_to_adam():
