@@ -45,14 +45,26 @@ function linkTo(dream, model) {
   return `${location.href.split(/[?#]/)[0]}?${query}#${hash}`;
 }
 
-// What the address tells after its # -> {start, log, sum, mark}, or null. Raises an error if it is damaged.
+// The address as {name: value}, whatever mail and chat programs made of it: %23 for #, &amp; for &, a full stop or a
+// bracket at its end, parameters that track people.
+function readAddress(text = location.search + location.hash) {
+  text = text.replace(/%(25)+/g, '%');
+  try {
+    text = decodeURIComponent(text);
+  } catch { /* a lone % */ }
+  const parts = text.split(/[?#&;]+/).map(part => part.split('='));
+  return Object.fromEntries(parts.map(([name, value = '']) => [name, value.replace(/\W+$/, '')]));
+}
+
+// What the address tells of a dream -> {start, log, sum, mark, seed, temperature}, or null. Raises an error if it is
+// damaged.
 function readLink(meta) {
-  const hash = new URLSearchParams(location.hash.slice(1)), keys = hash.get('keys');
-  if (keys === null) return null;
-  const start = Number(hash.get('start'));
-  if (!(start in meta.starts)) throw new Error('this link is damaged');
-  return { start, log: textToLog(keys, meta.keys.length), sum: hash.get('sum'), mark: hash.get('dream'),
-    seed: Number(hash.get('seed')), temperature: Number(hash.get('chance') ?? 1) };
+  const { start, keys, sum, dream: mark, seed, chance = 1 } = readAddress();
+  if (keys === undefined) return null;
+  must(mark, 'its end is missing');
+  must(Number(start) in meta.starts || mark !== modelMark(meta), 'this link is damaged');
+  return { start: Number(start), log: textToLog(keys, meta.keys.length), sum, mark, seed: Number(seed),
+    temperature: Number(chance) };
 }
 
 // Moments of the dream as an animated GIF in the shape of the game -> Blob. onProgress(share)
@@ -76,18 +88,25 @@ async function makeGif(dream, moments, onProgress) {
   return new Blob([gif.bytes()], { type: 'image/gif' });
 }
 
-function saveAs(blob, name) {
-  const link = document.createElement('a');
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
+function saveAs(blob, download) {
+  const link = make('a', { href: URL.createObjectURL(blob), download });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);  // ms: Safari reads it a little later
 }
 
 // ---- what the buttons do
 
-function playLink({ start, log, sum, mark, seed, temperature }) {
-  loop.begin(start);
+// A link of another version of the model would not repeat its dream: that is said, and offered.
+function openLink(link) {
+  const { mark, log, start } = link, own = modelMark(dream.meta);
+  if (mark === own) return playLink(link, `A dream from a link: ${log.length} frames. Press any key to take over.`);
+  const onclick = () => loop.queue(() => playLink(link, 'The keys of the link, in another version of the dream.'));
+  notice(`This link was made with version ${mark} of the dream, and this is version ${own}: its ${log.length} frames would ` +
+    'be others here. ', make('button', { onclick }, `Play its keys from ${start in dream.meta.starts ? 'its' : 'the'} start`));
+}
+
+function playLink({ start, log, sum, seed, temperature }, text) {
+  loop.begin(start in dream.meta.starts ? start : 0);
   Object.assign(dream, { seed, temperature });
   byId('chance').value = temperature;
   readOptions();
@@ -96,22 +115,23 @@ function playLink({ start, log, sum, mark, seed, temperature }) {
     const result = sum === own ? same : `the link says ${sum}, so this is another dream`;
     notice(`${log.length} frames repeated. Checksum ${own}: ${result}. Your turn.`);
   }));
-  notice(mark === modelMark(dream.meta) ? `A dream from a link: ${log.length} frames. Press any key to take over.`
-    : 'This link was made with another version of the model: it will give another dream.');
+  notice(text);
 }
 
 function copyLink(model) {
-  const kept = byId('kept'), link = document.createElement('a');
+  const kept = byId('kept');
   if (dream.start === null || dream.log.length > LINK_FRAMES) {
     kept.textContent = dream.start === null
       ? 'This dream was changed by hand, or started from a picture: no link can repeat it. Restart first.'
       : 'This dream is too long for a link. Restart first.';
     return;
   }
-  link.href = linkTo(dream, model);
-  link.textContent = `This link repeats ${dream.log.length} frames`;
+  const href = linkTo(dream, model), link = make('a', { href }, `This link repeats ${dream.log.length} frames`);
   kept.replaceChildren(link);
-  navigator.clipboard?.writeText(link.href).then(() => { link.textContent += ' (copied)'; }, () => {});
+  navigator.clipboard?.writeText(href).then(() => {
+    link.append(' (copied)');
+    speak('The link is copied.');
+  }, () => {});
 }
 
 async function saveGif() {

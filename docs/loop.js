@@ -5,7 +5,6 @@
 // Everything that runs a graph happens here, one thing at a time: other work waits in a queue until a frame is done.
 
 const KEPT_S = 30;         // seconds of the past that are kept
-const JUMP = 8;            // a step of so many dz_std is a cut, as is the end of a life: nothing lies between its frames
 const CATCH_UP = 4;        // frames that one painting may be late; beyond that the game's time is slowed
 const SLOW_PAINT_MS = 10;  // a slower decoder paints dreamed frames only, none between them
 const PAINTING_MS = 1000 / 60;  // until what is painted now is seen
@@ -16,6 +15,7 @@ class Loop {
   queued = [];
   player = null;       // who plays if not a person: see auto.js
   truth = null;        // what plays beside the dream: see truth.js
+  ghosts = null;       // other dreams over it: see ghosts.js
   before = null;       // z of the frame before the present one, if something lies between them
   painted = null;      // the z that was painted last
   paintMs = 0;
@@ -27,7 +27,7 @@ class Loop {
   over = false;        // has it ended?
 
   // brush, truthBrush: 2D contexts. view: {notice(text), player(name), truth(truth), moment(), metres(), drift(value),
-  // pace(frames/s, isLate), fixed() -> [[number, value]] of z}
+  // ghosts(fallen), pace(frames/s, isLate), hold(z) -> z with what is to stay as it is}
   constructor(dream, keyboard, brush, truthBrush, view) {
     Object.assign(this, { dream, keyboard, brush, truthBrush, view });
   }
@@ -42,14 +42,14 @@ class Loop {
 
   setPlayer(name, player = null) {
     this.player = player;
-    this.view.player(name);
+    this.view.player(this.truth?.isRecorded ? 'clip' : name);
     this.keyboard.show();
   }
 
   // A person takes over from a player or a recording.
   takeOver() {
     if (this.truth?.isRecorded) this.setTruth(null);
-    this.setPlayer('you');
+    else this.setPlayer('you');
     this.view.notice('');
   }
 
@@ -58,6 +58,7 @@ class Loop {
   draw(rgba) {
     const { brush, truthBrush } = this;
     putFrame(brush, rgba);
+    this.ghosts?.drawOver(brush);
     if (!this.truth || !this.ghost) return;
     brush.globalAlpha = 0.4;
     brush.drawImage(truthBrush.canvas, 0, 0);
@@ -95,34 +96,32 @@ class Loop {
   }
 
   async nextFrame() {
-    const { dream } = this, { z, isOver } = dream, keys = await this.nextKeys(), started = performance.now();
+    const { dream, over } = this, { state } = dream, keys = await this.nextKeys(), started = performance.now();
     await dream.step(keys);
     this.times.push(performance.now() - started + this.paintMs);
     if (this.times.length > 200) this.times.shift();
 
-    const fixed = this.view.fixed();
-    if (fixed.length) this.setNumbers(fixed);
-    const steps = dream.z.map((x, n) => Math.abs(x - z[n]) / dream.meta.dz_std[n]);
-    this.before = isOver || dream.isOver || Math.max(...steps) > JUMP ? null : z;
+    this.count();
+    this.before = over || this.over ? null : state.z.data;  // the end of a life is a cut: nothing lies between its frames
+    const held = this.view.hold(dream.z);
+    if (held !== dream.z) this.setZ(held);
 
+    if (this.ghosts) this.view.ghosts(await this.ghosts.follow(state, keys));
     if (!this.isPersonPlaying) this.keyboard.show(keys);
     if (this.truth) await this.nextTruth(keys);
     await this.lookAtDrift();
-    this.countMetres();
     this.remember(keys);
   }
 
-  // Other values for some of the 16 numbers: [[number, value]]
-  setNumbers(values) {
-    const z = Float32Array.from(this.dream.z);
-    for (const [n, value] of values) z[n] = value;
+  // Other numbers in the middle of the dream
+  setZ(z) {
     this.dream.z = z;
     this.before = null;
   }
 
-  countMetres() {
-    if (!this.dream.meta.readout) return;
-    const [{ metres, over }] = this.dream.read(this.dream.state);
+  // Metres of this life, and whether it has ended
+  count() {
+    const { metres, over } = this.dream.read(this.dream.state);
     Object.assign(this, { metres: this.over ? 0 : this.metres + metres, over });
     this.view.metres();
   }
@@ -181,8 +180,11 @@ class Loop {
 
   // ---- the truth beside it
 
+  // A truth, or null. A recording comes with its own keys: it plays, and afterwards a person does.
   setTruth(truth) {
+    const isChange = this.truth?.isRecorded || truth?.isRecorded;
     this.truth = truth;
+    if (isChange) this.setPlayer('you');
     this.view.truth(truth);
     if (truth) this.beginTruth();
   }

@@ -1,10 +1,10 @@
 'use strict';
 // The start: opens the model that the address names, fills the lists, connects everything, and plays.
 
-const MODELS = ['qwop', 'runner'];               // those that ship
 const REAL = /^https?:\/\/(?!localhost|127\.)/;  // an address of the real game that others can open, too
 
-let dream = null, keyboard = null, loop = null, sliders = null;
+const modelName = readAddress().model || 'runner';
+let dream = null, keyboard = null, loop = null, sliders = [];  // a list for the readings, a list for the numbers
 
 function fillTexts(meta) {
   const { game, keys, parameters, shape, url } = meta, names = keys.map(key => nameOf(codeOf(key)));
@@ -15,7 +15,8 @@ function fillTexts(meta) {
   byId('help-keys').textContent = `Hold ${names.join(', ')} on the keyboard, or the buttons, ` +
     'with several fingers if you like.';
   byId('hint').hidden = keys.join('') !== 'qwop';
-  byId('score').hidden = !meta.readout;
+  byId('readings-note').hidden = !meta.readings;
+  byId('map-box').hidden = !meta.map;
   byId('about-model').textContent = `This one has ${(parameters / 1e6).toFixed(1)} million parameters.`;
   byId('backend').textContent = `wasm, ${ort.env.wasm.numThreads} thread`;
   // The code lies above this folder; of GitHub Pages, in the repository of the same name.
@@ -24,9 +25,10 @@ function fillTexts(meta) {
   byId('code').firstElementChild.href = pages ? `https://github.com/${pages[1]}/${pages[2]}` : '../README.md';
 }
 
-function fillLists({ game, gaits, keys, ticks_per_frame: ticks }, model) {
-  for (const name of new Set([...MODELS, model])) {
-    byId('model').append(new Option(name === model ? game : name, name, name === model, name === model));
+function fillLists({ game, gaits, keys, ticks_per_frame: ticks }) {
+  for (const name of new Set([...MODELS, modelName])) {
+    const isThis = name === modelName;
+    byId('model').append(new Option(isThis ? game : name, name, isThis, isThis));
   }
   addPlayer('random', 'random keys', () => randomPlayer(keys.length));
   if (dream.meta.readout) {
@@ -39,10 +41,10 @@ function fillLists({ game, gaits, keys, ticks_per_frame: ticks }, model) {
 }
 
 // Clips lie beside the model, if it has any; they are loaded when the panel opens.
-async function findClips(model) {
+async function findClips() {
   if (!dream.meta.sha256['clips.js']) return;
   if (!byId('compare').open) await eventOf(byId('compare'), 'toggle');
-  await loadScript(`model/${model}/clips.js`);
+  await loadScript(`model/${modelName}/clips.js`);
   for (const [n, clip] of self.DREAM_CLIPS.entries()) {
     byId('beside').append(new Option(`recorded: ${clip.kind} keys`, String(n)));
   }
@@ -50,15 +52,12 @@ async function findClips(model) {
 
 async function showStarts() {
   for (const [n, start] of dream.meta.starts.entries()) {
-    const button = thumbnail('button', await dream.paint(start.z), '');
-    button.type = 'button';
-    button.setAttribute('aria-label', `Start state ${n + 1}`);
-    button.onclick = () => loop.queue(() => loop.restart(n));
-    byId('starts').append(button);
+    const onclick = () => loop.queue(() => loop.restart(n)), ariaLabel = `Start state ${n + 1}`;
+    byId('starts').append(thumbnail('button', await dream.paint(start.z), '', { ariaLabel, onclick }));
   }
 }
 
-function connect(model) {
+function connect() {
   keyboard = new HeldKeys(byId('keys'), dream.meta.keys, {
     onKey: down => {
       if (!down) return;
@@ -68,34 +67,38 @@ function connect(model) {
   });
   const [brush, truthBrush] = ['picture', 'truth'].map(id => byId(id).getContext('2d'));
   loop = new Loop(dream, keyboard, brush, truthBrush, view);
-  const onDrag = (n, value) => loop.queue(() => loop.setNumbers([[n, value]]));
-  sliders = makeSliders(byId('sliders'), dream.meta, onDrag);
+  const onDrag = (quantity, value) => loop.queue(() => loop.setZ(quantity.move(dream.z, value)));
+  const [bodies, numbers] = quantitiesOf(dream.meta);
+  sliders = [makeSliders(byId('readings'), bodies, onDrag), makeSliders(byId('sliders'), numbers, onDrag)];
   connectOptions();
   connectPlaying();
   connectPictures();
-  connectPanels(model);
+  connectPanels();
 }
 
 async function start() {
-  const model = new URLSearchParams(location.search).get('model') ?? 'runner';
-  dream = await openModel(model);
+  dream = await openModel(modelName);
   fillTexts(dream.meta);
-  fillLists(dream.meta, model);
-  connect(model);
+  drawNetworks(byId('networks'), dream.meta, dream);
+  fillLists(dream.meta);
+  connect();
   await showStarts();
   loop.begin(0);
   loop.draw(await dream.paint());
   byId('controls').hidden = byId('first').hidden = false;
   document.body.dataset.state = 'ready';
-  say(`Ready: ${dream.meta.game}, dreamed by ${(dream.meta.parameters / 1e6).toFixed(1)} million parameters.`);
-  findClips(model).catch(error => notice(`The recorded clips are missing: ${error.message}`));
+  const ready = `Ready: ${dream.meta.game}, dreamed by ${(dream.meta.parameters / 1e6).toFixed(1)} million parameters.`;
+  say(ready);
+  speak(ready);
+  startTour();
+  findClips().catch(error => notice(`The recorded clips are missing: ${error.message}`));
   try {
     const link = readLink(dream.meta);
-    if (link) playLink(link);
+    if (link) openLink(link);
   } catch (error) {
     notice(`This link cannot be played: ${error.message}.`);
   }
   await explain('The dream stopped: reload the page', loop.run());
 }
 
-start().catch(error => fail(error.message));
+start().catch(fail);
