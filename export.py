@@ -176,14 +176,13 @@ def readout(frames_folder, latents, dynamics):
 
 def body_readings(pose):
     """Poses of QWOP's and the runner's 12 bodies (..., 12, 3) -> what a person would say of them: {name:
-    (unit, (...))}, 0 on average. Positive angles turn clockwise, x goes to the right, y goes down."""
+    (unit, (...))}. Positive angles turn clockwise, x goes to the right, y goes down."""
     angle = pose[..., 2]
 
     def degrees(x):
         return np.degrees(np.angle(np.exp(1j * (x - np.angle(np.exp(1j * x).mean())))))
 
-    readings = {"leans forward": ("°", degrees(angle[..., 0])),
-                "trunk is high": ("m", (pose[..., 0, 1].mean() - pose[..., 0, 1]) / 10)}
+    readings = {"leans forward": ("°", degrees(angle[..., 0])), "trunk is high": ("m", -pose[..., 0, 1] / 10)}
     for side, thigh, calf in (("left", 4, 5), ("right", 9, 10)):
         readings[f"{side} thigh forward"] = "°", degrees(angle[..., 0] - angle[..., thigh])
         readings[f"{side} knee bent"] = "°", degrees(angle[..., calf] - angle[..., thigh])
@@ -203,6 +202,7 @@ def fit_readings(frames_folder, latents):
     train = ~test & ~over
     z, readings = latents.z[rows].astype(np.float64), []
     for name, (unit, y) in body_readings(pose).items():
+        y = y - y[~over].mean()
         weights = regress(z[train], y[train][:, None], ridge=1.0)
         held = float(r2(z[test], y[test][:, None], weights)[0])
         if held >= READABLE:

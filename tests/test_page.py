@@ -858,6 +858,7 @@ def test_the_tour_comes_once(open_page):
 
 
 def test_screen_readers_are_told_at_most_once_a_second(page):
+    page.evaluate("pause(true)")
     told = page.evaluate("""async () => {
       const told = [], spoken = byId('spoken');
       const watcher = new MutationObserver(() => told.push([performance.now(), spoken.textContent]));
