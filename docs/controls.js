@@ -8,14 +8,12 @@ const players = { you: () => null };  // name in the list: makes the player
 function pause(paused) {
   loop.paused = paused;
   byId('pause').textContent = paused ? 'Resume' : 'Pause';
-  byId('pause').setAttribute('aria-pressed', String(paused));
+  byId('pause').ariaPressed = paused;
 }
 
-function addPlayer(name, text, make) {
-  const list = byId('player'), known = list.querySelector(`[value="${name}"]`);
-  if (known) known.textContent = text;
-  else list.append(new Option(text, name));
-  players[name] = make;
+function addPlayer(name, text, open) {
+  byId('player').append(new Option(text, name));
+  players[name] = open;
 }
 
 // What train_player.py has left beside the model, if anything -> is it there?
@@ -30,10 +28,7 @@ async function choosePlayer(name) {
     loop.setPlayer('you');
     return notice(`Nobody has learned in this dream yet${forOwner(': run  python train_player.py')}.`);
   }
-  if (name.startsWith('gait') || name === 'learned') {
-    loop.begin(0);
-    if (loop.truth) loop.beginTruth();
-  }
+  if (name.startsWith('gait') || name === 'learned') loop.begin(0);
   loop.setPlayer(name, players[name]());
 }
 
@@ -49,16 +44,11 @@ function toggleFull() {
 }
 
 async function openTruth(name) {
-  if (!name) return loop.setTruth(null);
-  try {
-    const open = name === 'live' ? liveRunner(dream.meta) : recordedClip(self.DREAM_CLIPS[name], dream.meta);
-    const truth = new Truth(await open);
-    loop.takeOver();
-    loop.setTruth(truth);
-  } catch (error) {
-    loop.setTruth(null);
-    notice(`There is nothing to compare with: ${error.message}`);
-  }
+  loop.setTruth(null);
+  if (!name) return;
+  loop.takeOver();
+  const open = name === 'live' ? liveRunner(dream.meta) : recordedClip(self.DREAM_CLIPS[name], dream.meta);
+  loop.setTruth(new Truth(await explain('There is nothing to compare with', open)));
 }
 
 async function showEffects() {
@@ -71,44 +61,38 @@ async function showEffects() {
 // ---- connections
 
 function readOptions() {
-  loop.smooth = byId('smooth').checked;
-  loop.ghost = byId('ghost').checked;
-  loop.pullBack = byId('nudge').checked;
-  loop.watchDrift = byId('inside').open;
-  loop.compare = byId('compare').open;
-  loop.ghosts = byId('ghosts').checked ? loop.ghosts ?? new Ghosts(dream) : null;
-  loop.speed = 2 ** Number(byId('speed').value);
+  const isOn = id => byId(id).checked, ghosts = dream.lots && isOn('ghosts') ? loop.ghosts ?? new Ghosts() : null;
+  Object.assign(loop, { smooth: isOn('smooth'), ghost: isOn('ghost'), pullBack: isOn('nudge'), ghosts,
+    watchDrift: byId('inside').open, compare: byId('compare').open, speed: 2 ** Number(byId('speed').value) });
   byId('speed-now').textContent = `${Number(loop.speed.toPrecision(2))}×`;
   const chance = Number(byId('chance').value);
   if (dream.frame && chance !== dream.temperature) dream.start = null;  // then no link can repeat the dream
   dream.temperature = chance;
   byId('chance-now').textContent = chance ? `${chance}×` : 'none';
-  document.body.dataset.crisp = byId('crisp').checked ? 'yes' : '';
+  document.body.dataset.crisp = isOn('crisp') ? 'yes' : '';
   if (loop.past.length) showMoment();
 }
 
-function connectOptions() {
+function connectControls() {
   byId('lots').hidden = !dream.lots;
   byId('smooth').checked = !matchMedia('(prefers-reduced-motion: reduce)').matches;
-  for (const id of ['smooth', 'crisp', 'ghost', 'ghosts', 'nudge', 'speed', 'chance']) {
-    byId(id).addEventListener('input', readOptions);
-  }
-  for (const id of ['inside', 'compare']) byId(id).addEventListener('toggle', readOptions);
+  const ids = ['smooth', 'crisp', 'ghost', 'ghosts', 'nudge', 'speed', 'chance', 'inside', 'compare'];
+  for (const id of ids) byId(id).addEventListener(byId(id).matches('details') ? 'toggle' : 'input', readOptions);
   readOptions();
-}
 
-function connectPlaying() {
-  byId('restart').onclick = () => loop.queue(() => loop.restart());
+  const works = { restart: () => loop.restart(), watch: () => loop.isPersonPlaying ? watch() : loop.takeOver(),
+    sync: () => loop.truth.setDream(dream), gif: saveGif, 'show-effects': showEffects };
+  for (const [id, work] of Object.entries(works)) byId(id).onclick = () => loop.queue(work);
   byId('restart').querySelector('kbd').hidden = keyboard.codes.includes('KeyR');  // then R is a key of the game
   byId('pause').onclick = () => pause(!loop.paused);
-  byId('back').onclick = () => { pause(true); loop.queue(() => loop.goBack(loop.at - 1)); };
-  byId('forward').onclick = () => {
-    pause(true);
-    loop.queue(() => loop.at + 1 < loop.past.length ? loop.goBack(loop.at + 1) : loop.nextFrame());
-  };
-  byId('past').oninput = ({ target: { value } }) => { pause(true); loop.queue(() => loop.goBack(Number(value))); };
+  const standing = work => { pause(true); loop.queue(work); };
+  const isPast = () => loop.at + 1 < loop.past.length;
+  byId('back').onclick = () => standing(() => loop.goBack(loop.at - 1));
+  byId('forward').onclick = () => standing(() => isPast() ? loop.goBack(loop.at + 1) : loop.nextFrame());
+  byId('past').oninput = ({ target: { value } }) => standing(() => loop.goBack(Number(value)));
   byId('player').onchange = ({ target: { value } }) => loop.queue(() => choosePlayer(value));
-  byId('watch').onclick = () => loop.queue(() => loop.isPersonPlaying ? watch() : loop.takeOver());
+  byId('beside').onchange = ({ target: { value } }) => loop.queue(() => openTruth(value));
+  byId('link').onclick = () => copyLink(modelName);
   byId('full').onclick = toggleFull;
   byId('full').hidden = !document.fullscreenEnabled;
   addEventListener('keydown', event => {
@@ -117,12 +101,4 @@ function connectPlaying() {
   });
   byId('model').onchange = ({ target }) => { location.href = `?model=${target.value}`; };
   addEventListener('hashchange', () => location.reload());  // another link in the same tab
-}
-
-function connectPanels() {
-  byId('beside').onchange = ({ target: { value } }) => loop.queue(() => openTruth(value));
-  byId('sync').onclick = () => loop.queue(() => loop.truth.setDream(dream).then(() => { loop.before = null; }));
-  byId('gif').onclick = () => loop.queue(saveGif);
-  byId('link').onclick = () => copyLink(modelName);
-  byId('show-effects').onclick = () => loop.queue(showEffects);
 }

@@ -9,9 +9,9 @@ const TIED = 0.3;      // correlation from which a number is named after a readi
 
 const hueOf = n => n * 137.5 % 360;
 
-// What sliders move -> readings of the body, numbers: each a list of {name, low, high, unit of a reading, does: what a
-// number goes with in real play, read(z) -> its value, move(z, value) -> the z with that value that lies nearest, in what
-// is usual for each number}
+// What sliders move, readings of the body and the numbers -> [{name, low, high, unit: of a reading, does: what a number
+// goes with in real play, read(z) -> its value, move(z, value) -> the z with that value that lies nearest, in what is
+// usual for each number}]
 function quantitiesOf({ z_low: low, z_high: high, z_std: std, readings = [] }) {
   const bodies = readings.map(({ weights, ...about }) => {
     const pull = weights.slice(1).map((w, n) => w * std[n] ** 2), power = linear([0, ...weights.slice(1)], pull);
@@ -24,25 +24,25 @@ function quantitiesOf({ z_low: low, z_high: high, z_std: std, readings = [] }) {
     const does = Math.abs(r) < TIED ? '' : `${r < 0 ? '−' : '+'} ${name}`;
     return { name: String(n + 1), low: low[n], high: high[n], does, read: z => z[n], move: (z, value) => z.with(n, value) };
   });
-  return [bodies, numbers];
+  return [...bodies, ...numbers];
 }
 
 // Its value in its unit, with a sign, as it is told from the average.
 const textOf = ({ unit }, value) => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(unit === 'm' ? 2 : 0)} ${unit}`;
 
-function makeSlider({ name, low, high, unit, does }, n) {
-  const room = 0.3 * (high - low), title = unit ? name : `Number ${name}`;
+function makeSlider({ name, low, high, unit, does = '' }) {
+  const room = 0.3 * (high - low), title = unit ? name : `number ${name}`;
   const slider = make('input', { type: 'range', min: low - room, max: high + room, step: (high - low) / 500, value: 0,
     ariaLabel: title });
-  const lock = make('input', { type: 'checkbox', title: 'Lock', ariaLabel: `Lock ${unit ? name : `number ${name}`}` });
-  const text = make('small', {}, does ?? ''), label = make('span', {}, name);
-  if (!unit) label.style.setProperty('--hue', hueOf(n));
+  const lock = make('input', { type: 'checkbox', title: 'Lock', ariaLabel: `Lock ${title}` });
+  const text = make('small', {}, does), label = make('span', {}, name);
+  if (!unit) label.style.setProperty('--hue', hueOf(name - 1));
   return { row: make('label', {}, label, slider, text, lock), slider, lock, text };
 }
 
-// Sliders for quantities into box. onDrag(quantity, value) -> {show(z), hold(z) -> z with what is locked or dragged}
-function makeSliders(box, quantities, onDrag) {
-  const all = quantities.map((quantity, n) => ({ quantity, ...makeSlider(quantity, n) }));
+// Sliders for quantities into two boxes. onDrag(quantity, value) -> {show(z), hold(z) -> z with what is locked or dragged}
+function makeSliders({ bodies, numbers }, quantities, onDrag) {
+  const all = quantities.map(quantity => ({ quantity, ...makeSlider(quantity) }));
   let dragged = null;  // the slider that a pointer holds
   const isHeld = ({ slider, lock }) => lock.checked || slider === dragged;
   for (const { quantity, slider } of all) {
@@ -50,7 +50,7 @@ function makeSliders(box, quantities, onDrag) {
     slider.addEventListener('pointerdown', () => { dragged = slider; });
     for (const end of ['pointerup', 'pointercancel']) slider.addEventListener(end, () => { dragged = null; });
   }
-  box.append(...all.map(({ row }) => row));
+  for (const { quantity, row } of all) (quantity.unit ? bodies : numbers).append(row);
   return {
     show: z => all.forEach(({ quantity, slider, lock, text }) => {
       const value = quantity.read(z);

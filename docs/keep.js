@@ -4,6 +4,7 @@
 const GIF_ENCODER = 'vendor/gifenc/gifenc.js';
 const GIF_WIDTH = 288;     // pixels
 const LINK_FRAMES = 6000;  // longer dreams make links that some programs cut
+const DAMAGED = 'this link is damaged';
 
 const sumToText = sum => sum.toString(16).padStart(8, '0');
 
@@ -24,25 +25,20 @@ function logToText(log, keys) {
 
 // The text of logToText() -> numbers, one a frame. Raises an error if it is none.
 function textToLog(text, keys) {
-  const run = `([a-p]{${Math.ceil(keys / 4)}})(\\d{1,6})`, damaged = new Error('this link is damaged'), log = [];
-  if (!new RegExp(`^(${run})*$`).test(text)) throw damaged;
+  const run = `([a-p]{${Math.ceil(keys / 4)}})(\\d{1,6})`, log = [];
+  must(new RegExp(`^(${run})*$`).test(text), DAMAGED);
   for (const [, letters, times] of text.matchAll(new RegExp(run, 'g'))) {
     const bits = [...letters].reduce((sum, letter) => sum * 16 + letter.charCodeAt(0) - 97, 0);
-    if (bits >= 2 ** keys || log.length + Number(times) > LINK_FRAMES) throw damaged;
+    must(bits < 2 ** keys && log.length + Number(times) <= LINK_FRAMES, DAMAGED);
     for (let n = 0; n < Number(times); n++) log.push(bits);
   }
   return log;
 }
 
 function linkTo(dream, model) {
-  const { start, log, sum, meta, seed } = dream, keys = logToText(log, meta.keys.length);
-  const query = new URLSearchParams({ model });
-  const hash = new URLSearchParams({ start, keys, sum: sumToText(sum), dream: modelMark(meta) });
-  if (dream.lots) {
-    hash.set('seed', seed);
-    hash.set('chance', dream.temperature);
-  }
-  return `${location.href.split(/[?#]/)[0]}?${query}#${hash}`;
+  const { start, log, sum, meta, lots, seed, temperature: chance } = dream, keys = logToText(log, meta.keys.length);
+  const parts = { start, keys, sum: sumToText(sum), dream: modelMark(meta), ...lots ? { seed, chance } : {} };
+  return `${location.href.split(/[?#]/)[0]}?${new URLSearchParams({ model })}#${new URLSearchParams(parts)}`;
 }
 
 // The address as {name: value}, whatever mail and chat programs made of it: %23 for #, &amp; for &, a full stop or a
@@ -62,14 +58,14 @@ function readLink(meta) {
   const { start, keys, sum, dream: mark, seed, chance = 1 } = readAddress();
   if (keys === undefined) return null;
   must(mark, 'its end is missing');
-  must(Number(start) in meta.starts || mark !== modelMark(meta), 'this link is damaged');
+  must(Number(start) in meta.starts || mark !== modelMark(meta), DAMAGED);
   return { start: Number(start), log: textToLog(keys, meta.keys.length), sum, mark, seed: Number(seed),
     temperature: Number(chance) };
 }
 
 // Moments of the dream as an animated GIF in the shape of the game -> Blob. onProgress(share)
 async function makeGif(dream, moments, onProgress) {
-  if (!self.gifenc) await explain('The GIF encoder is missing', loadScript(GIF_ENCODER));
+  if (!self.gifenc) await loadScript(GIF_ENCODER, 'The GIF encoder is missing.');
   const [wide, high] = dream.meta.shape ?? [640, 400], height = Math.round(GIF_WIDTH * high / wide);
   const small = surface(), large = surface(GIF_WIDTH, height);
   const gif = gifenc.GIFEncoder();
@@ -88,12 +84,6 @@ async function makeGif(dream, moments, onProgress) {
   return new Blob([gif.bytes()], { type: 'image/gif' });
 }
 
-function saveAs(blob, download) {
-  const link = make('a', { href: URL.createObjectURL(blob), download });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10000);  // ms: Safari reads it a little later
-}
-
 // ---- what the buttons do
 
 // A link of another version of the model would not repeat its dream: that is said, and offered.
@@ -101,11 +91,12 @@ function openLink(link) {
   const { mark, log, start } = link, own = modelMark(dream.meta);
   if (mark === own) return playLink(link, `A dream from a link: ${log.length} frames. Press any key to take over.`);
   const onclick = () => loop.queue(() => playLink(link, 'The keys of the link, in another version of the dream.'));
-  notice(`This link was made with version ${mark} of the dream, and this is version ${own}: its ${log.length} frames would ` +
-    'be others here. ', make('button', { onclick }, `Play its keys from ${start in dream.meta.starts ? 'its' : 'the'} start`));
+  notice(`This link was made with version ${mark} of the dream. This is version ${own}, where it would be another dream. `,
+    make('button', { onclick }, `Play its keys from ${start in dream.meta.starts ? 'its' : 'the'} start`));
 }
 
 function playLink({ start, log, sum, seed, temperature }, text) {
+  loop.setTruth(null);
   loop.begin(start in dream.meta.starts ? start : 0);
   Object.assign(dream, { seed, temperature });
   byId('chance').value = temperature;
@@ -120,12 +111,9 @@ function playLink({ start, log, sum, seed, temperature }, text) {
 
 function copyLink(model) {
   const kept = byId('kept');
-  if (dream.start === null || dream.log.length > LINK_FRAMES) {
-    kept.textContent = dream.start === null
-      ? 'This dream was changed by hand, or started from a picture: no link can repeat it. Restart first.'
-      : 'This dream is too long for a link. Restart first.';
-    return;
-  }
+  kept.textContent = dream.log.length > LINK_FRAMES ? 'This dream is too long for a link. Restart first.'
+    : 'This dream was changed by hand, or started from a picture: no link can repeat it. Restart first.';
+  if (dream.start === null || dream.log.length > LINK_FRAMES) return;
   const href = linkTo(dream, model), link = make('a', { href }, `This link repeats ${dream.log.length} frames`);
   kept.replaceChildren(link);
   navigator.clipboard?.writeText(href).then(() => {
@@ -135,17 +123,10 @@ function copyLink(model) {
 }
 
 async function saveGif() {
-  const button = byId('gif'), text = button.textContent;
-  button.disabled = true;
-  try {
-    const moments = loop.past.slice(0, loop.at + 1);
-    const gif = await makeGif(dream, moments, share => { button.textContent = `Saving ${Math.round(100 * share)}%`; });
-    saveAs(gif, `${dream.meta.game}-dream.gif`);
-    byId('kept').textContent = `${moments.length} frames, ${megabytes(gif.size)} MB.`;
-  } catch (error) {
-    byId('kept').textContent = error.message;
-  } finally {
-    button.disabled = false;
-    button.textContent = text;
-  }
+  const kept = byId('kept'), moments = loop.past.slice(0, loop.at + 1);
+  const gif = await makeGif(dream, moments, share => { kept.textContent = `Saving ${Math.round(100 * share)}%`; });
+  const href = URL.createObjectURL(gif);
+  make('a', { href, download: `${dream.meta.game}-dream.gif` }).click();
+  setTimeout(() => URL.revokeObjectURL(href), 10000);  // ms: Safari reads it a little later
+  kept.textContent = `${moments.length} frames, ${megabytes(gif.size)} MB.`;
 }

@@ -23,13 +23,7 @@ function must(holds, text) {
 }
 
 // Wait for `work`; if it fails, say what that means.
-async function explain(text, work) {
-  try {
-    return await work;
-  } catch (error) {
-    throw new Error(`${text} (${error.message})`);
-  }
-}
+const explain = (text, work) => work.catch(error => { throw new Error(`${text} (${error.message})`); });
 
 // Say what went wrong, with ways out.
 async function fail(error) {
@@ -58,7 +52,7 @@ function showProgress({ arrived, total }) {
   say(`Loading the dream: ${megabytes(arrived)} MB${total >= arrived ? ` of ${megabytes(total)}` : ''}`);
 }
 
-// Fetch a script, counting its bytes -> its content as a Blob. ifMissing: what to say if it is not there.
+// Fetch a script, counting its bytes -> its content as a Blob. ifMissing: what to say if it is not there
 async function download(url, ifMissing) {
   const response = await fetch(url).catch(() => null);
   must(response || navigator.onLine, 'You are offline: connect, then try again.');
@@ -69,21 +63,17 @@ async function download(url, ifMissing) {
   // A compressed answer has another length than what arrives here.
   const isTold = !response.headers.get('content-encoding') && response.headers.get('content-length');
   bytes.total += Number(isTold || NaN);
-  const parts = [], reader = response.body.getReader();
-  for (;;) {
-    const { done, value } = await reader.read().catch(() => {
-      throw new Error(`The connection broke after ${megabytes(bytes.arrived)} MB.`);
-    });
-    if (done) break;
-    parts.push(value);
-    bytes.arrived += value.length;
+  const counter = new TransformStream({ transform(part, next) {
+    bytes.arrived += part.length;
     showProgress(bytes);
-  }
-  const blob = new Blob(parts, { type: 'text/javascript' });
+    next.enqueue(part);
+  } });
+  const blob = await new Response(response.body.pipeThrough(counter)).blob().catch(() => null);
+  must(blob, `The connection broke after ${megabytes(bytes.arrived)} MB.`);
   const isPointer = (await blob.slice(0, 30).text()).startsWith('version https://git-lfs');
   must(!isPointer, `There is a Git LFS pointer in place of ${url}: the file itself was never put here` +
     `${forOwner('. Run  git lfs pull')}.`);
-  return blob;
+  return new Blob([blob], { type: 'text/javascript' });
 }
 
 // Run a classic script.
@@ -97,23 +87,19 @@ async function loadScript(url, ifMissing = `${url} is missing.`) {
 
 async function openModel(name) {
   must(/^[\w-]+$/.test(name), `"${name}" is not a model name: letters, digits, - and _ only.`);
-  must(typeof WebAssembly === 'object', 'This browser has no WebAssembly, or it is off: allow it or try another browser.');
-  must(typeof DecompressionStream === 'function',
-    'This browser is too old: try a current Chrome, Edge, Firefox or Safari.');
-  must(WebAssembly.validate(SIMD), 'The WebAssembly of this browser has no SIMD, which the dream needs: ' +
-    'try a current browser, on a machine that is not older than 2010.');
-  const noEngine = `The engine is missing${forOwner(': get the whole docs folder, or run  python docs/vendor/vendor.py')}.`;
-  const noModel = `There is no dream called "${name}" here` +
-    `${forOwner(`: make it with  python export.py --game ${name} --out docs/model/${name}`)}.`;
+  must(self.WebAssembly, 'This browser has no WebAssembly, or it is off: allow it or try another browser.');
+  must(self.DecompressionStream, 'This browser is too old: try a current Chrome, Edge, Firefox or Safari.');
+  must(WebAssembly.validate(SIMD), 'The WebAssembly of this browser has no SIMD: try a current browser or a newer machine.');
+  const noEngine = `The engine is missing${forOwner(': get all of docs, or run  python docs/vendor/vendor.py')}.`;
+  const maker = `: make it with  python export.py --game ${name} --out docs/model/${name}`;
+  const noModel = `There is no dream called "${name}" here${forOwner(maker)}.`;
   say('Loading the dream…');
   await Promise.all([loadScript(ENGINE, noEngine), loadScript(`model/${name}/model.js`, noModel)]);
   const { DREAM_MODEL: model, ORT_WASM: engine } = self, format = model?.meta?.format;
   must(typeof ort === 'object' && engine, noEngine);
-  must(format, `model/${name}/model.js is damaged${forOwner(', or a Git LFS pointer: run  git lfs pull, or export it again')}.`);
-  must(format === 1 || format === 2, `model/${name} has format ${format}, this page plays formats 1 and 2: ` +
-    'get both from one version.');
-  const packed = model.encoder.length + model.dynamics.length + model.decoder.length + engine.wasm.length;
-  say(`Unpacking ${megabytes(packed)} MB…`);
+  must(format, `model/${name}/model.js is damaged${forOwner(', or a Git LFS pointer: git lfs pull, or export it again')}.`);
+  must([1, 2].includes(format), `model/${name} has format ${format}, the page plays 1 and 2: get both from one version.`);
+  say('Unpacking…');
   byId('progress').hidden = true;
   delete self.DREAM_MODEL;  // tens of MB of text that is not needed any more
   delete self.ORT_WASM;

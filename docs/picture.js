@@ -2,7 +2,7 @@
 // A picture of one's own: chosen, dropped or pasted. It is cut to the game if there is more on it, and judged.
 
 const SAME = 24;      // levels by which pixels of one margin may differ
-const STRANGE = 2.2;  // times the usual error of the autoencoder: no frame of the game is worse, any with a margin of 3% is
+const STRANGE = 2.2;  // times the autoencoder's usual error: frames of the game keep below, with a margin of 3% none does
 const LOOK = 640;     // pixels: the size in which margins are looked for
 
 // Does a canvas give back what was painted? Some browsers add noise to it, against fingerprinting.
@@ -15,23 +15,20 @@ function givesBack() {
 
 // What is inside of the margins of a picture, each of one colour -> box [left, top, width, height]
 function withoutMargins(bitmap) {
-  const scale = Math.min(1, LOOK / Math.max(bitmap.width, bitmap.height));
-  const [width, height] = [bitmap.width, bitmap.height].map(x => Math.max(Math.round(x * scale), 1));
-  const brush = surface(width, height);
-  brush.drawImage(bitmap, 0, 0, width, height);
-  // From a corner inwards: how many of `count` lines have its colour? step: from line to line, along: from pixel to pixel
-  const { data } = brush.getImageData(0, 0, width, height);
-  const margin = (corner, step, count, along, length) => {
+  const brush = surface(LOOK, LOOK), last = LOOK * LOOK - 1;
+  brush.drawImage(bitmap, 0, 0, LOOK, LOOK);
+  const { data } = brush.getImageData(0, 0, LOOK, LOOK);
+  // How many lines from a corner on have its colour? step: from line to line, along: from pixel to pixel
+  const margin = (corner, step, along) => {
     const isLike = i => [0, 1, 2].every(c => Math.abs(data[4 * i + c] - data[4 * corner + c]) < SAME);
-    for (let line = 0; line < count; line++) {
-      for (let n = 0; n < length; n++) if (!isLike(corner + line * step + n * along)) return line;
+    for (let n = 0; n < LOOK * LOOK; n++) {
+      if (!isLike(corner + Math.floor(n / LOOK) * step + n % LOOK * along)) return Math.floor(n / LOOK) / LOOK;
     }
     return 0;  // all of one colour
   };
-  const last = width * height - 1;
-  const [top, bottom] = [margin(0, width, height, 1, width), margin(last, -width, height, -1, width)];
-  const [left, right] = [margin(0, 1, width, width, height), margin(last, -1, width, -width, height)];
-  return [left, top, width - left - right, height - top - bottom].map(x => x / scale);
+  const { width, height } = bitmap, left = margin(0, 1, LOOK), top = margin(0, LOOK, 1);
+  const right = 1 - margin(last, -1, -LOOK), bottom = 1 - margin(last, -LOOK, -1);
+  return [left * width, top * height, (right - left) * width, (bottom - top) * height];
 }
 
 // The middle of a box in the shape width / height
@@ -51,7 +48,7 @@ async function judge(dream, bitmap, box) {
 
 // The part of a picture that looks most like the game -> {z, isPart, isStrange}
 async function readPicture(dream, bitmap) {
-  const { shape: [wide, high] = [SIDE, SIDE], fidelity } = dream.meta, shape = wide / high;
+  const { shape: [wide, high] = [1, 1], fidelity } = dream.meta, shape = wide / high;
   const limit = STRANGE * 255 / 10 ** ((fidelity?.autoencoder?.psnr_db ?? 30) / 20);
   const whole = await judge(dream, bitmap, [0, 0, bitmap.width, bitmap.height]);
   const isShaped = ({ box: [, , w, h] }) => [1, shape].some(fit => Math.abs(w / h / fit - 1) < 0.04);
@@ -67,27 +64,24 @@ async function readPicture(dream, bitmap) {
 }
 
 async function startFromPicture(file) {
-  try {
-    const bitmap = await createImageBitmap(file);  // turned as the camera says, the first of moving pictures
-    const { z, isPart, isStrange } = await readPicture(dream, bitmap);
-    bitmap.close();
-    loop.setTruth(null);
-    loop.setPlayer('you');
-    loop.begin({ z });
-    const { drift } = await driftOf(dream);
-    notice(isStrange || drift > 1 ? 'This does not look like a frame of the game: the dream paints what it can of it. Best is ' +
-      'a picture of the game alone, without margins.'
-      : isPart ? 'Only the part of your picture that is the game was taken: the dream continues from your picture without the rest.'
-        : 'The dream continues from your picture, as well as 16 numbers can describe it.');
-  } catch (error) {
-    notice(`"${file.name}" is not a picture that this browser can open: try a PNG or JPEG (${error.message}).`);
-  }
+  const noPicture = `"${file.name}" is not a picture that this browser can open: try a PNG or JPEG`;
+  const bitmap = await explain(noPicture, createImageBitmap(file));  // turned as its camera says, the first if it moves
+  const { z, isPart, isStrange } = await readPicture(dream, bitmap);
+  bitmap.close();
+  loop.takeOver();
+  loop.setTruth(null);
+  loop.begin({ z });
+  if (isStrange || (await driftOf(dream)).drift > 1) {
+    notice('This does not look like a frame of the game: the dream paints what it can of it. ' +
+      'Best is a picture of the game alone, without margins.');
+  } else if (isPart) notice('Only the part of your picture that is the game was taken: the dream continues from it.');
+  else notice('The dream continues from your picture, as well as 16 numbers can describe it.');
 }
 
 function connectPictures() {
   const take = ({ files: [file], types = [] }) => {
     if (file) loop.queue(() => startFromPicture(file));
-    else if (types.includes('text/uri-list')) notice('This is the address of a picture. Save the picture, then drop the file.');
+    else if (types.includes('text/uri-list')) notice('This is the address of a picture: save the picture, drop the file.');
   };
   byId('file').onchange = ({ target }) => {
     take(target);
@@ -99,8 +93,5 @@ function connectPictures() {
     take(event.dataTransfer);
   });
   addEventListener('paste', event => take(event.clipboardData));
-  if (!givesBack()) {
-    notice('This browser adds noise to pictures that a page reads, against tracking. The dream plays, but comparing, GIFs and ' +
-      'your own pictures come out wrong: allow this page to read canvas data.');
-  }
+  byId('noise').hidden = givesBack();
 }

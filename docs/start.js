@@ -4,7 +4,7 @@
 const REAL = /^https?:\/\/(?!localhost|127\.)/;  // an address of the real game that others can open, too
 
 const modelName = readAddress().model || 'runner';
-let dream = null, keyboard = null, loop = null, sliders = [];  // a list for the readings, a list for the numbers
+let dream = null, keyboard = null, loop = null, sliders = null;
 
 function fillTexts(meta) {
   const { game, keys, parameters, shape, url } = meta, names = keys.map(key => nameOf(codeOf(key)));
@@ -12,12 +12,11 @@ function fillTexts(meta) {
   if (shape) document.body.style.setProperty('--shape', shape[0] / shape[1]);
   if (REAL.test(url)) byId('real').href = url;
   else byId('real').hidden = game !== 'runner';
-  byId('help-keys').textContent = `Hold ${names.join(', ')} on the keyboard, or the buttons, ` +
-    'with several fingers if you like.';
+  byId('help-names').textContent = names.join(', ');
   byId('hint').hidden = keys.join('') !== 'qwop';
   byId('readings-note').hidden = !meta.readings;
   byId('map-box').hidden = !meta.map;
-  byId('about-model').textContent = `This one has ${(parameters / 1e6).toFixed(1)} million parameters.`;
+  byId('about-model').textContent = `This one has ${megabytes(parameters)} million parameters.`;
   byId('backend').textContent = `wasm, ${ort.env.wasm.numThreads} thread`;
   // The code lies above this folder; of GitHub Pages, in the repository of the same name.
   const pages = `${location.host}${location.pathname}`.match(/^([\w-]+)\.github\.io\/([\w.-]+)\//);
@@ -26,10 +25,9 @@ function fillTexts(meta) {
 }
 
 function fillLists({ game, gaits, keys, ticks_per_frame: ticks }) {
-  for (const name of new Set([...MODELS, modelName])) {
-    const isThis = name === modelName;
-    byId('model').append(new Option(isThis ? game : name, name, isThis, isThis));
-  }
+  const models = new Map([...MODELS.map(name => [name, name]), [modelName, game]]);
+  byId('model').append(...Array.from(models, ([name, text]) => new Option(text, name)));
+  byId('model').value = modelName;
   addPlayer('random', 'random keys', () => randomPlayer(keys.length));
   if (dream.meta.readout) {
     addPlayer('learned', 'who learned in the dream', () => learnedPlayer(self.DREAM_PLAYER, dream.meta));
@@ -59,21 +57,15 @@ async function showStarts() {
 
 function connect() {
   keyboard = new HeldKeys(byId('keys'), dream.meta.keys, {
-    onKey: down => {
-      if (!down) return;
-      if (!loop.isPersonPlaying) loop.queue(() => loop.takeOver());
-    },
+    onKey: down => { if (down && !loop.isPersonPlaying) loop.queue(() => loop.takeOver()); },
     onRestart: () => loop.queue(() => loop.restart()),
   });
   const [brush, truthBrush] = ['picture', 'truth'].map(id => byId(id).getContext('2d'));
   loop = new Loop(dream, keyboard, brush, truthBrush, view);
   const onDrag = (quantity, value) => loop.queue(() => loop.setZ(quantity.move(dream.z, value)));
-  const [bodies, numbers] = quantitiesOf(dream.meta);
-  sliders = [makeSliders(byId('readings'), bodies, onDrag), makeSliders(byId('sliders'), numbers, onDrag)];
-  connectOptions();
-  connectPlaying();
+  sliders = makeSliders({ bodies: byId('readings'), numbers: byId('sliders') }, quantitiesOf(dream.meta), onDrag);
+  connectControls();
   connectPictures();
-  connectPanels();
 }
 
 async function start() {
@@ -87,9 +79,8 @@ async function start() {
   loop.draw(await dream.paint());
   byId('controls').hidden = byId('first').hidden = false;
   document.body.dataset.state = 'ready';
-  const ready = `Ready: ${dream.meta.game}, dreamed by ${(dream.meta.parameters / 1e6).toFixed(1)} million parameters.`;
-  say(ready);
-  speak(ready);
+  say(`Ready: ${dream.meta.game}, dreamed by ${megabytes(dream.meta.parameters)} million parameters.`);
+  speak(byId('status').textContent);
   startTour();
   findClips().catch(error => notice(`The recorded clips are missing: ${error.message}`));
   try {

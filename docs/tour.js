@@ -1,12 +1,5 @@
 'use strict';
-// A short tour for those who are here for the first time: a line that points at four places. It comes once.
-
-const TOUR = [
-  ['keys', 'Hold the keys, or the buttons: no game runs here, a network dreams what happens.'],
-  ['inside', 'Look inside: 16 numbers are the whole picture. Drag one, and the dream continues from there.'],
-  ['compare', 'Compare with the truth: the real game beside the dream, under the same keys.'],
-  ['keep', 'Keep and share: a GIF, or a link that repeats your dream bit for bit.'],
-];
+// A short tour for those who are here for the first time: a line that points at four places, one after the other.
 
 function startTour() {
   try {
@@ -15,20 +8,19 @@ function startTour() {
   } catch {
     return;  // nothing can be stored: it would come each time
   }
-  let at = -1;
-  const next = () => {
-    at += 1;
+  const stops = [...byId('tour').querySelectorAll('[data-at]')];  // texts, each with the id of its place
+  const goTo = number => {
     document.querySelector('.pointed')?.classList.remove('pointed');
-    byId('tour').hidden = at >= TOUR.length;
-    if (at >= TOUR.length) return;
-    const [id, text] = TOUR[at], place = byId(id);
+    stops.forEach((stop, n) => { stop.hidden = n !== number; });
+    byId('tour').hidden = number >= stops.length;
+    byId('tour-next').textContent = number + 1 < stops.length ? 'Next' : 'Done';
+    byId('tour-next').onclick = () => goTo(number + 1);
+    if (byId('tour').hidden) return;
+    const place = byId(stops[number].dataset.at);
     place.classList.add('pointed');
-    if (at) place.scrollIntoView({ block: 'center' });
-    byId('tour').firstElementChild.textContent = text;
-    byId('tour-next').textContent = at + 1 < TOUR.length ? 'Next' : 'Done';
-    speak(text);
+    if (number) place.scrollIntoView({ block: 'center' });
+    speak(stops[number].textContent);
   };
-  byId('tour-next').onclick = next;
-  byId('tour-end').onclick = () => { at = TOUR.length; next(); };
-  next();
+  byId('tour-end').onclick = () => goTo(stops.length);
+  goTo(0);
 }

@@ -11,7 +11,7 @@ function showMoment() {
   byId('sum').textContent = sumToText(dream.sum);
   if (byId('inside').open) {
     const frames = Math.round(1000 * TRAIL_S / meta.frame_ms), trail = past.slice(Math.max(at + 1 - frames, 0), at + 1);
-    for (const list of sliders) list.show(dream.z);
+    sliders.show(dream.z);
     drawNumbers(byId('chart'), meta, trail, frames);
     if (meta.map) drawMap(byId('map'), meta.map, trail);
   }
@@ -35,11 +35,12 @@ function showTruth(truth) {
 // Metres of this life, from the dream's own memory, and of the truth beside it.
 function showMetres() {
   const { metres, over, truth, isPersonPlaying } = loop, text = `${Math.max(metres, 0).toFixed(1)} m`;
+  const real = truth?.state.metres;
   if (isPersonPlaying && metres > best) best = metres;
   byId('score').hidden = !dream.meta.readout || Boolean(truth?.isRecorded);
   byId('metres').textContent = text;
   byId('best').textContent = best > 0.05 ? `best ${best.toFixed(1)} m` : '';
-  byId('truth-metres').textContent = truth?.metres === undefined ? '' : `, ${truth.metres.toFixed(1)} m`;
+  byId('truth-metres').textContent = real === undefined ? '' : `, ${real.toFixed(1)} m`;
   if (!over || byId('score').hidden) return;
   const fell = `${isPersonPlaying ? 'You fell' : 'Fell'} at ${text}`;
   byId('fell').replaceChildren(make('span', {}, fell));  // a new one fades anew
@@ -48,40 +49,37 @@ function showMetres() {
 
 function showPace(rate, isLate) {
   const [p50, p95] = percentiles(loop.times), fullRate = 1000 * loop.speed / dream.meta.frame_ms;
-  const parts = [`${p50.toFixed(1)} ms a frame`, `${rate.toFixed(1)} frames/s`];
-  if (isLate && rate < 0.9 * fullRate) {
-    parts[1] += `: this machine is slow, the game's time runs ${(fullRate / rate).toFixed(1)} times slower`;
-  }
-  byId('pace').textContent = loop.paused ? 'Paused.' : parts.join(' · ');
+  const slow = isLate && rate < 0.9 * fullRate
+    ? `: this machine is slow, the game's time runs ${(fullRate / rate).toFixed(1)} times slower` : '';
+  byId('pace').textContent = loop.paused ? 'Paused.' : `${p50.toFixed(1)} ms a frame · ${rate.toFixed(1)} frames/s${slow}`;
   byId('smooth').checked = loop.smooth;
-  byId('rate').textContent = rate.toFixed(1);
-  byId('p50').textContent = p50.toFixed(1);
-  byId('p95').textContent = p95.toFixed(1);
+  for (const [id, figure] of Object.entries({ rate, p50, p95 })) byId(id).textContent = figure.toFixed(1);
 }
 
 const view = {
   notice, moment: showMoment, truth: showTruth, pace: showPace, metres: showMetres,
-  drift: drift => Object.assign(byId('drift'), { value: drift, title: drift.toFixed(2) }),
+  drift: (value, isPulled) => {
+    Object.assign(byId('drift'), { value, title: value.toFixed(2) });
+    byId('pulled').textContent = isPulled ? 'It drifts, and is pulled back.' : '';
+  },
   ghosts: fallen => { byId('fallen').textContent = `${fallen} of ${GHOSTS} have fallen`; },
   player: name => {
     byId('player').value = name;
     byId('watch').textContent = name === 'you' ? 'Watch it run' : 'Play yourself';
   },
-  hold: z => sliders.reduce((held, list) => list.hold(held), z),
+  hold: z => sliders.hold(z),
 };
 
-// The layers of the networks, each as wide as it has channels and as high as its picture, with its size under it.
+// The layers of the networks, each as high as its picture and as wide as it has channels, with its size under it. Of an
+// earlier model the LSTM alone is known.
 function drawNetworks(box, { keys, z_low: { length: z }, sizes }, { layers, hidden }) {
-  const lstm = new Array(layers).fill([hidden]);  // all that is known of an earlier model
-  const { encoder, dynamics, decoder } = sizes ?? { encoder: [[SIDE, SIDE, 3], [z]], dynamics: [...lstm, [z]],
-    decoder: [[SIDE, SIDE, 3]] };
+  const { encoder = [], dynamics = new Array(layers).fill([hidden]), decoder = [] } = sizes ?? {};
   const layer = size => {
-    const bar = make('i'), [high, wide] = size.length > 1 ? [size[0], size[2]] : [size[0] / 16, 1];
+    const bar = make('i'), [high, , wide] = size.length > 1 ? size : [size / 16, 0, 1];
     bar.style.height = `${6 + 9 * Math.log2(1 + high)}px`;
     bar.style.width = `${6 + 5 * Math.log2(wide)}px`;
     return make('span', {}, bar, size.join('×'));
   };
-  const network = (title, all) => make('div', {}, make('b', {}, title), ...all.map(layer));
-  box.replaceChildren(network('encoder', encoder), network('LSTM, then linear layers', [[z + keys.length], ...dynamics]),
-    network('decoder', [[z], ...decoder]));
+  const networks = { encoder, 'LSTM, then linear layers': [[z + keys.length], ...dynamics], decoder: [[z], ...decoder] };
+  box.append(...Object.entries(networks).map(([name, all]) => make('div', {}, make('b', {}, name), ...all.map(layer))));
 }
