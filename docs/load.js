@@ -13,9 +13,9 @@ const forOwner = text => isLocal ? text : '';
 // A file and a sandboxed frame may fetch nothing, but run scripts: no bytes are counted then.
 const mayFetch = location.protocol !== 'file:' && self.origin !== 'null';
 
-const forbidden = new Set();  // what a Content-Security-Policy did not let happen
+const forbidden = new Set();  // what a Content-Security-Policy did not let the page do
 document.addEventListener('securitypolicyviolation', ({ effectiveDirective, blockedURI }) => {
-  forbidden.add(`${blockedURI} (${effectiveDirective})`);
+  if (!/^inline|extension/.test(blockedURI)) forbidden.add(`${blockedURI} (${effectiveDirective})`);
 });
 
 function must(holds, text) {

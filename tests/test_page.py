@@ -274,6 +274,19 @@ def test_what_stops_the_loading_is_said_with_ways_out(browser, troubled, trouble
     page.context.close()
 
 
+@pytest.mark.parametrize("headers, total", [({"content-length": "100"}, 100), ({}, None), (
+    {"content-length": "10", "content-encoding": "gzip"}, None)])
+def test_a_total_is_shown_only_where_it_is_that_of_what_arrives(page, headers, total):
+    assert page.evaluate("""async headers => {
+      const { fetch } = self;
+      self.fetch = async () => new Response('x'.repeat(100), { headers });
+      Object.assign(bytes, { arrived: 0, total: 0 });
+      await download('some.js');
+      self.fetch = fetch;
+      return [bytes.arrived, Number.isNaN(bytes.total) ? null : bytes.total];
+    }""", headers) == [100, total]
+
+
 @pytest.mark.slow
 def test_it_plays_in_a_sandboxed_frame(browser, troubled):
     page = browser.new_page()
@@ -851,7 +864,7 @@ def test_the_tour_comes_once(open_page):
     page = open_page(tour=True)
     for place in ("keys", "inside", "compare", "keep"):
         assert page.locator(".pointed").get_attribute("id") == place
-        page.locator("#tour-next").click()
+        page.locator("#tour-next").dispatch_event("click")
     assert page.locator("#tour").is_hidden() and page.locator(".pointed").count() == 0
     page.evaluate("startTour()")
     assert page.locator("#tour").is_hidden()
@@ -859,9 +872,9 @@ def test_the_tour_comes_once(open_page):
 
 def test_screen_readers_are_told_at_most_once_a_second(page):
     page.evaluate("pause(true)")
-    told = page.evaluate("""async () => {
-      const told = [], spoken = byId('spoken');
-      const watcher = new MutationObserver(() => told.push([performance.now(), spoken.textContent]));
+    heard = page.evaluate("""async () => {
+      const heard = [], spoken = byId('spoken');
+      const watcher = new MutationObserver(() => heard.push([performance.now(), spoken.textContent]));
       watcher.observe(spoken, { childList: true });
       for (let n = 0; n < 7; n++) {
         notice(`text ${n}`);
@@ -869,9 +882,9 @@ def test_screen_readers_are_told_at_most_once_a_second(page):
       }
       await new Promise(done => setTimeout(done, SPEAK_MS));
       watcher.disconnect();
-      return told;
+      return heard;
     }""")
-    times, texts = zip(*told)
+    times, texts = zip(*heard)
     assert len(texts) > 1 and texts[-1] == "text 6" and min(np.diff(times)) > 950
     assert page.locator("[role=status], [aria-live], [role=alert], output").count() == 1
 
