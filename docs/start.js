@@ -30,7 +30,7 @@ function fillLists({ game, gaits, keys, ticks_per_frame: ticks }) {
   byId('model').value = modelName;
   addPlayer('random', 'random keys', () => randomPlayer(keys.length));
   if (dream.meta.readout) {
-    addPlayer('learned', 'who learned in the dream', () => learnedPlayer(self.DREAM_PLAYER, dream.meta));
+    addPlayer('learned', 'the learned player', () => learnedPlayer(self.DREAM_PLAYER, dream.meta));
   }
   for (const [n, gait] of (gaits ?? []).entries()) {
     addPlayer(`gait${n}`, `a gait: ${Math.round(gait.score)} m in the game`, () => gaitPlayer(gait, ticks));
