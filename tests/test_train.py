@@ -22,6 +22,7 @@ from PIL import Image
 from torch import distributed
 
 import data
+import encode
 import models
 import train_ae
 import train_lstm
@@ -216,6 +217,27 @@ def test_a_step_of_several_processes_is_that_of_one(tmp_path):
                 torch.testing.assert_close(b[name], weight, atol=1e-4, rtol=1e-3, msg=name)
     with pytest.raises(SystemExit, match="--batch"), mock.patch.object(parallel, "WORLD", 3):
         parallel.share(np.arange(8))
+
+
+def test_latents_of_other_machines_are_copied_and_what_differs_is_named(toy_data, tmp_path, capsys):
+    """Equal overlaps are fine; the one episode that differs is kept as it was; another encoder is refused."""
+    for name, numbers in (("a", range(8)), ("b", range(6, 21)), ("c", ())):
+        shutil.copytree(toy_data / "runner" / "latents", tmp_path / name / "runner" / "latents")
+        folder = tmp_path / name / "runner" / "latents"
+        for number, path in data.episode_files(folder).items():
+            if number not in numbers:
+                path.unlink()
+    data.save_episode(data.episode_path(folder.parents[2] / "b/runner/latents", 7), {"z": np.zeros(2)})
+    data.write_json(folder / "meta.json", {"encoder": "another"})
+    arguments = ["encode.py", "--data", str(tmp_path / "whole"), "--merge"]
+    with mock.patch("sys.argv", [*arguments, str(tmp_path / "a"), str(tmp_path / "b")]):
+        encode.main()
+    whole = tmp_path / "whole" / "runner" / "latents"
+    for number, path in data.episode_files(toy_data / "runner" / "latents").items():
+        assert data.episode_path(whole, number).read_bytes() == path.read_bytes(), number
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if "differs" in line and "episode_000007.npz" in line] == [lines[1]]
+    assert "no latents of the same" in refusal(encode.main, *arguments[1:], tmp_path / "c")
 
 
 @pytest.mark.slow
