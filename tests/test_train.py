@@ -262,7 +262,7 @@ def test_a_killed_process_ends_the_training_and_another_number_goes_on(chain, tm
                    for folder in (root, chain.parent))
     assert ours["epoch"] == 2 and ours["best"] == pytest.approx(whole["best"], abs=0.02)
     for name, weight in whole["weights"].items():
-        assert (ours["weights"][name] - weight).norm() < 0.05 * weight.norm() + 1e-3, name
+        assert (ours["weights"][name] - weight).norm() < 0.15 * weight.norm() + 1e-3, name  # of bfloat16
 
 
 # -------------------------------------------------------------------------------------------------- bad input
