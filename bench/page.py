@@ -133,23 +133,23 @@ def compare(pages, rounds, frames):
     return {name: np.array(rounds) for name, rounds in times.items()}
 
 
-def in_python(folder, model, rounds, frames):
+def in_python(folder, model_name, rounds, frames):
     """The same with one thread of onnxruntime and no page."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     dynamics, decoder = (onnxruntime.InferenceSession(folder / f"{name}.onnx", options)
                          for name in ("dynamics", "decoder"))
-    ours = dream.Model(ROOT / "docs" / "model" / model, threads=1)
+    model = dream.Model(ROOT / "docs" / "model" / model_name, threads=1)
     zeros = np.zeros((3, 1, 128), np.float32)
-    states = {"original's": [np.zeros((1, 16), np.float32), zeros, zeros], "here": ours.starts[0]}
+    states = {"original's": [np.zeros((1, 16), np.float32), zeros, zeros], "here": model.starts[0]}
 
     def step_originally(state, keys):
         state = dynamics.run(None, dict(zip("zhc", state), keys=keys))
         return state, (255 * decoder.run(None, {"z": state[0]})[0]).round().astype(np.uint8)
 
     def step_here(state, keys):
-        state, _ = ours.step(state, keys)
-        return state, ours.decode(state[0])
+        state, _ = model.step(state, keys)
+        return state, model.decode(state[0])
 
     times = {name: np.zeros((rounds, frames)) for name in states}
     for number in range(rounds):

@@ -258,11 +258,11 @@ def test_a_killed_process_ends_the_training_and_another_number_goes_on(chain, tm
     assert process.returncode and errors.count("the same command goes on") == 1, errors
     assert output.count("epoch") == 1, output
     assert run(*TRAIN_LSTM, *command[len(TRAIN_LSTM):]).returncode == 0
-    ours, whole = (torch.load(folder / "runner" / "lstm_resume.pt", weights_only=True)
+    resumed, whole = (torch.load(folder / "runner" / "lstm_resume.pt", weights_only=True)
                    for folder in (root, chain.parent))
-    assert ours["epoch"] == 2 and ours["best"] == pytest.approx(whole["best"], abs=0.02)
+    assert resumed["epoch"] == 2 and resumed["best"] == pytest.approx(whole["best"], abs=0.02)
     for name, weight in whole["weights"].items():
-        assert (ours["weights"][name] - weight).norm() < 0.15 * weight.norm() + 1e-3, name  # of bfloat16
+        assert (resumed["weights"][name] - weight).norm() < 0.15 * weight.norm() + 1e-3, name  # of bfloat16
 
 
 # -------------------------------------------------------------------------------------------------- bad input
