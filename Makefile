@@ -2,6 +2,7 @@
 # make test                            lint, and the fast tests (installs everything, and a browser if there is none)
 # make test-all                        the slow tests too
 # make dream GAME=path/to/game.py      every step for a game of yours: from nothing to a playable model
+# make rounds GAME=path/to/game.py     the same again and again: what a player learned in one dream is recorded for the next
 # make pipeline                        the same for the open runner, small
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -13,6 +14,10 @@ LIVE ?= 4000
 AE_EPOCHS ?= 12
 LSTM_EPOCHS ?= 4
 TICKS ?= 3
+DATA ?= data
+ROUNDS ?= 3
+MINUTES ?= 10
+NAME = $(basename $(notdir $(GAME)))
 
 play: .venv/play
 	$(BIN)/python app.py
@@ -25,15 +30,29 @@ test: .venv/all .venv/browser
 test-all: test
 	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile --no-loadscope-reorder
 
+STEP = time $(BIN)/python $(1).py --game $(GAME) --data $(DATA)
 dream: .venv/all .venv/browser
-	time $(BIN)/python collect.py --game $(GAME) --episodes $(EPISODES) --ticks-per-frame $(TICKS)
-	time $(BIN)/python collect.py --game $(GAME) --held-out
-	time $(BIN)/python train_ae.py --game $(GAME) --epochs $(AE_EPOCHS)
-	time $(BIN)/python encode.py --game $(GAME) --live $(LIVE)
-	time $(BIN)/python train_lstm.py --game $(GAME) --epochs $(LSTM_EPOCHS)
-	time $(BIN)/python export.py --game $(GAME)
-	time $(BIN)/python evaluate.py --game $(GAME)
-	@echo "play it:  $(BIN)/python app.py --model data/$(basename $(notdir $(GAME)))/model"
+	$(call STEP,collect) --episodes $(EPISODES) --ticks-per-frame $(TICKS)
+	$(call STEP,collect) --held-out
+	$(call STEP,train_ae) --epochs $(AE_EPOCHS)
+	$(call STEP,encode) --live $(LIVE)
+	$(call STEP,train_lstm) --epochs $(LSTM_EPOCHS)
+	$(call STEP,export)
+	$(call STEP,evaluate)
+	@echo "play it:  $(BIN)/python app.py --model $(DATA)/$(NAME)/model"
+
+# The runs of each round's player become the gaits that the next round records, with slips and pauses.
+rounds: .venv/all .venv/browser
+	for n in $$(seq $(ROUNDS)); do \
+		runs=$(DATA)/round$$n/played/$(NAME)/frames/keys.json; \
+		test -e $$runs || $(MAKE) dream learn DATA=$(DATA)/round$$n || exit 1; \
+		cp $$runs $(GAME:.py=_gaits.json); \
+	done
+
+learn:
+	$(call STEP,train_player) --minutes $(MINUTES)
+	time $(BIN)/python collect.py --game $(GAME) --data $(DATA)/played --player $(DATA)/$(NAME)/model/player.json \
+		--episodes 32 --frames 600
 
 pipeline:
 	$(MAKE) dream GAME=runner EPISODES=80 LIVE=600 AE_EPOCHS=6
@@ -60,4 +79,4 @@ VENV = $(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python
 	$(BIN)/python -m capture.browser
 	@touch $@
 
-.PHONY: play test test-all dream pipeline
+.PHONY: play test test-all dream rounds learn pipeline

@@ -216,11 +216,15 @@ def main():
     args = parser.parse_args()
 
     frames, held_out = (data.game_folder(args.data, args.game) / name for name in ("frames", "held_out"))
+    player = LivePlayer(args.player).model.meta if args.player else None
+    if player and args.ticks_per_frame is None:
+        args.ticks_per_frame = player["ticks_per_frame"]
     workers.fill_arguments(args, data.read_json(frames / "meta.json"))
     workers.check_arguments(args, args.episodes)
     game = load_game(args.game, args.url)
-    if args.player and (keys := LivePlayer(args.player).model.meta["keys"]) != game.keys:
-        raise SystemExit(f"{args.player} plays with the keys {keys}, {game.name} has {game.keys}: "
+    if player and (player["keys"], player["ticks_per_frame"]) != (game.keys, args.ticks_per_frame):
+        raise SystemExit(f"{args.player} plays with the keys {player['keys']} at {player['ticks_per_frame']} "
+                         f"ticks a frame, not {game.keys} at {args.ticks_per_frame}: "
                          "name a player of this game")
     folder = held_out if args.held_out else frames
     with data.disk_errors(folder), data.lock(folder):

@@ -5,7 +5,7 @@
                                             tells them pose (T, 12, 3) and score (T,) float32
     data/<game>/frames/meta.json            how they were made
     held_out/<game>/<kind>.npz              whole episodes that only measure: the same arrays, with E in front
-    data/<game>/latents/episode_000000.npz  z (T, Z) float32 or float16, keys (T, K), restart (T,), over (T,)
+    data/<game>/latents/episode_000000.npz  z (T, Z) float32, keys (T, K), restart (T,), over (T,)
 
 Shapes: E episodes, T frames of an episode, Z latent features, K keys
 """

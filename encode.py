@@ -29,9 +29,9 @@ NAMES = ("frames", "keys", "restart", "over")
 class Encode:
     """Writes the latents of an episode: in this process or, as it is picklable, in a worker that records."""
 
-    def __init__(self, folder, dtype, device="cpu", encoder=None):
+    def __init__(self, folder, device="cpu", encoder=None):
         """folder: of the game. encoder: of its ae.pt, on the device; a worker opens it itself."""
-        self.folder, self.dtype, self.device, self.encoder = folder, dtype, device, encoder
+        self.folder, self.device, self.encoder = folder, device, encoder
 
     def __call__(self, episode, arrays):
         if self.encoder is None:
@@ -40,8 +40,7 @@ class Encode:
         with torch.no_grad():
             z = models.in_batches(self.encoder, torch.from_numpy(arrays["frames"].copy()).to(self.device))
         data.save_episode(data.episode_path(self.folder / "latents", episode),
-                          {"z": z.cpu().numpy().astype(self.dtype),
-                           **{name: arrays[name] for name in ("keys", "restart", "over")}})
+                          {"z": z.cpu().numpy(), **{name: arrays[name] for name in NAMES[1:]}})
 
 
 def merge(latents, others):
@@ -68,8 +67,6 @@ def merge(latents, others):
 def main():
     parser = data.make_parser(__doc__)
     parser.add_argument("--live", type=int, default=0, help="how many episodes there should be in the end")
-    parser.add_argument("--dtype", choices=("float32", "float16"), default="float32",
-                        help="of z on disk; float16 takes half of it and is exact to 0.05%%")
     parser.add_argument("--device", help="for recorded episodes: cpu, cuda or mps; the best by default")
     parser.add_argument("--merge", nargs="+", default=[], metavar="DATA",
                         help="instead: copy the latents that lie in these --data folders into this one")
@@ -98,7 +95,7 @@ def main():
         policy = workers.make_policy(game, args)
     with data.disk_errors(folder), data.lock(latents):
         # Latents of another autoencoder or recording are of no use any more
-        meta = recording | {"encoder": training.hash_of(model.encoder), "dtype": args.dtype}
+        meta = recording | {"encoder": training.hash_of(model.encoder)}
         if data.read_json(latents / "meta.json") != meta:
             for path in data.episode_files(latents).values():
                 path.unlink()
@@ -113,13 +110,13 @@ def main():
         # Recorded episodes here, on the device; live ones in the workers that play them
         with tqdm(total=(len(stored) + len(live)) * recording["frames"], unit=" frames", unit_scale=True,
                   smoothing=0.05) as bar:
-            encode = Encode(folder, args.dtype, device, model.encoder)
+            encode = Encode(folder, device, model.encoder)
             wanted = set(stored).__contains__
             for number, arrays in data.load_episodes(frames, NAMES, wanted) if stored else ():
                 encode(number, arrays)
                 bar.update(recording["frames"])
             if live:
-                for _ in workers.record(game, policy, live, args, Encode(folder, args.dtype), bar):
+                for _ in workers.record(game, policy, live, args, Encode(folder), bar):
                     pass  # it is written there
 
 

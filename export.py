@@ -112,7 +112,7 @@ def best_gaits(game):
     """The best known gaits of a game, by name or by the path of its description -> [{period, on, score}]"""
     gaits = (policies.load_gaits(HERE / "games" / f"{Path(game).stem}_gaits.json")
              or policies.load_gaits(Path(game).with_name(f"{Path(game).stem}_gaits.json")))
-    best = sorted(gaits, key=lambda gait: -gait["score"])[:GAITS]
+    best = sorted((gait for gait in gaits if "period" in gait), key=lambda gait: -gait["score"])[:GAITS]
     return [{name: gait[name] for name in ("period", "on", "score")} for gait in best]
 
 

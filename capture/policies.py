@@ -23,6 +23,9 @@ import data
 PRESS, LET_GO = 0.10, 0.22  # chance per frame that a key goes down or up: each is down 31% of the time
 GRID = 3                    # ticks: gaits' keys change at its multiples, the same at 1 and 3 ticks a frame
 POLICIES = ("mix", "random", "gait", "human", "held", "choices", "rhythms")
+MIX = {"random": 0.25, "human": 0.2, "gait": 0.3, "switch": 0.15, "held": 0.1}
+MIX_WITHOUT_GAITS = {"random": 0.5, "human": 0.3, "held": 0.2}
+STRIDE = 8                  # frames: the period of a run, for its drift
 FORK = data.CONTEXT + 1     # frames before the episodes of `choices` part
 
 
@@ -39,8 +42,11 @@ def random_keys(frames, keys, rng):
 
 def gait_keys(gait, frames, ticks_per_frame, drift=0.0):
     """A gait's keys uint8 (frames, K). gait: a dict with `period` in ticks and `on`, for each key the part of
-    the period (from, to; may wrap around) in which it is held. drift: periods added to the phase, a number or
-    (frames,)."""
+    the period (from, to; may wrap around) in which it is held; or a run (see load_gaits). drift: periods
+    added to the phase, a number or (frames,)."""
+    if "played" in gait:
+        tick = (np.arange(frames) + STRIDE * np.asarray(drift)) * ticks_per_frame
+        return gait["played"][np.clip(tick / gait["ticks"], 0, len(gait["played"]) - 1).astype(int)]
     tick = (np.arange(1, frames + 1) * ticks_per_frame) // GRID * GRID - GRID
     phase = (tick / gait["period"] + drift) % 1
     held = [(tick >= 0) & ((phase - start) % 1 < (end - start) % 1) for start, end in gait["on"]]
@@ -95,8 +101,22 @@ def new_pattern(rows, keys, rng):
 
 
 def load_gaits(path):
-    """The gaits that search_gaits.py wrote: a list of dicts, empty if there is no such file."""
-    return (data.read_json(path) or {"gaits": []})["gaits"]
+    """What runs well: the patterns that search_gaits.py wrote, or the runs of a key list, which a player has
+    played -> a list of dicts, empty if there is no such file.
+
+    frames: of a life, each of GRID ticks. A run has `played`, its keys uint8 (L, K), and `ticks` a frame."""
+    content = data.read_json(path) or {"gaits": []}
+    if "gaits" in content:
+        return content["gaits"]
+    try:
+        runs, ticks = [], int(content["ticks_per_frame"])
+        for episode in content["episodes"]:
+            played = from_text(episode["keys"], len(content["keys"]))
+            runs.append({"played": played, "ticks": ticks, "frames": len(played) * ticks // GRID})
+        return runs
+    except (ValueError, KeyError, TypeError) as error:
+        raise SystemExit(f"{path} holds neither gaits nor key lists ({data.reason(error)}): "
+                         "move it away") from None
 
 
 @dataclass
@@ -124,7 +144,8 @@ class Policy:
             return self.hold(episode, rng), 0
         kind = self.name
         if kind == "mix":
-            kind = rng.choice(["random", "human", "gait", "switch", "held"], p=[0.25, 0.2, 0.3, 0.15, 0.1])
+            shares = MIX if self.gaits else MIX_WITHOUT_GAITS
+            kind = rng.choice(list(shares), p=list(shares.values()))
         if kind == "random":
             return random_keys(self.frames, self.keys, rng), 0
         if kind == "held":

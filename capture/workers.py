@@ -57,7 +57,7 @@ def add_arguments(parser):
                        help=f"game updates between two frames ({DEFAULTS['ticks_per_frame']})")
     group.add_argument("--policy", choices=policies.POLICIES,
                        help="which keys: random, gaits that run, human-like, held for long, every "
-                            "combination at the same moments, or a mix (the default if there are gaits)")
+                            "combination at the same moments, or a mix of these (the default)")
     group.add_argument("--supersample", type=int,
                        help="WebGL games: drawn at 96 times this, 1 to 4, then averaged "
                             f"({DEFAULTS['supersample']})")
@@ -90,12 +90,12 @@ def make_policy(game, args):
     gaits = policies.load_gaits(game.gaits)
     if getattr(args, "player", None):
         return policies.Policy("player", len(game.keys), args.frames, args.ticks_per_frame, args.seed, gaits)
-    name = args.policy or ("mix" if gaits else "random")
+    name = args.policy or "mix"
     if name == "player":
         raise SystemExit("these episodes were chosen by a player: name it with --player, or another --data")
-    if name in ("mix", "gait") and not gaits:
+    if name == "gait" and not gaits:
         raise SystemExit(f"{game.name} has no gaits in {game.gaits}: run  python -m capture.search_gaits "
-                         f"--game {args.game}  first, or use --policy random")
+                         f"--game {args.game}  first, or use --policy mix")
     return policies.Policy(name, len(game.keys), args.frames, args.ticks_per_frame, args.seed, gaits)
 
 
@@ -107,7 +107,7 @@ def describe(game, args):
         keys |= {"press": policies.PRESS, "let_go": policies.LET_GO}
     if policy.name == "player":
         keys["player"] = hashlib.sha256(args.player.read_bytes()).hexdigest()[:12]
-    if policy.name in ("gait", "mix"):
+    if policy.name in ("gait", "mix") and policy.gaits:
         keys["gaits"] = hashlib.sha256(game.gaits.read_bytes()).hexdigest()[:12]
     side = SIZE * args.supersample if game.webgl else SIZE
     return {"game": game.name, "url": game.home, "keys": game.keys, "tick_ms": game.tick_ms,

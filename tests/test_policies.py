@@ -1,6 +1,5 @@
 """Which keys are pressed, key lists as text, and latents."""
 import json
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from helpers import ROOT, run
 import data
 import models
 from capture import policies
+from capture.games import load_game
 from engine import training
 
 GAITS = policies.load_gaits(ROOT / "games/qwop_gaits.json")
@@ -229,6 +229,25 @@ def test_a_list_that_is_not_there_is_one_line(tmp_path):
 
 def test_gaits_of_a_game_that_has_none():
     assert policies.load_gaits(Path("nowhere.json")) == []
+    kinds = {keys.tobytes() for n in range(9) for keys in [policies.Policy("mix", 4, 50, 3, 0, [])(n)[0]]}
+    assert len(kinds) > 6  # mix is then random, human-like and held keys
+
+
+def test_a_players_runs_are_gaits(tmp_path):
+    played = policies.random_keys(300, 4, np.random.default_rng(0))
+    policies.save_lists(tmp_path / "x_gaits.json", load_game("qwop"), 3, [(played, 0)])
+    run, = policies.load_gaits(tmp_path / "x_gaits.json")
+    assert run["frames"] == 300 and (policies.gait_keys(run, 300, 3) == played).all()
+    assert (policies.gait_keys(run, 900, 1) == played.repeat(3, 0)).all()         # three times as many frames
+    assert (policies.gait_keys(run, 99, 3, drift=0.5) == played[4:103]).all()     # half a period ahead
+    skips = []
+    for n in range(30):  # windows of it, at first without noise in some of them
+        keys, skip = policies.Policy("gait", 4, 100, 3, 0, [run])(n)
+        skips.append(skip) if (keys[:60] == played[:60]).all() else None
+    assert len(skips) > 3 and max(skips) > 100
+    data.write_json(tmp_path / "x_gaits.json", {"episodes": [{"keys": "zz"}]})
+    with pytest.raises(SystemExit, match="neither gaits nor key lists"):
+        policies.load_gaits(tmp_path / "x_gaits.json")
 
 
 def test_the_shipped_gaits_are_what_the_policies_read():
@@ -242,10 +261,9 @@ def test_the_shipped_gaits_are_what_the_policies_read():
 
 # ---------------------------------------------------------------------------------------------------- latents
 
-def test_encode_writes_float16_when_asked_and_anew_when_asked_otherwise(toy_data, tmp_path):
+def test_encode_writes_what_the_encoder_says_and_anew_for_another_one(toy_data, tmp_path):
     folder = tmp_path / "runner"
     (folder / "frames").mkdir(parents=True)
-    shutil.copy(toy_data / "runner" / "ae.pt", folder)
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 256, (2, 6, 96, 96, 3), np.uint8)
     for n in range(2):
@@ -253,15 +271,17 @@ def test_encode_writes_float16_when_asked_and_anew_when_asked_otherwise(toy_data
                           {"frames": frames[n], "keys": np.zeros((6, 4), np.uint8),
                            "restart": np.arange(6) == 0, "over": np.zeros(6, bool)})
     data.write_json(folder / "frames" / "meta.json", {"game": "runner", "frames": 6, "keys": list("qwop")})
-    encoder = training.load(folder / "ae.pt", models.Autoencoder)[0].encoder
-    with torch.no_grad():
-        z = np.stack([encoder(torch.from_numpy(part)) for part in frames])
-    for dtype, tolerance in (("float16", 1e-3), ("float32", 1e-5)):
-        result = run("encode.py", "--data", tmp_path, "--dtype", dtype, "--device", "cpu")
+    model, _ = training.load(toy_data / "runner" / "ae.pt", models.Autoencoder)
+    for _ in range(2):
+        training.save(folder / "ae.pt", model)
+        with torch.no_grad():
+            z = np.stack([model.encoder(torch.from_numpy(part)) for part in frames])
+            model.encoder.head[-1].bias += 1  # of the next round
+        result = run("encode.py", "--data", tmp_path, "--device", "cpu")
         assert result.returncode == 0 and "2 to do" in result.stdout, result.stderr
         latents = data.load_latents(folder / "latents")
-        assert latents.z.dtype == dtype and latents.numbers.tolist() == [0, 1]
-        np.testing.assert_allclose(latents.z, z, atol=tolerance, rtol=tolerance)
+        assert latents.z.dtype == "float32" and latents.numbers.tolist() == [0, 1]
+        np.testing.assert_allclose(latents.z, z, atol=1e-5, rtol=1e-5)
 
 
 def test_latents_of_different_lengths_are_refused(tmp_path):

@@ -258,10 +258,10 @@ def test_gaits_are_windows_too(tmp_path):
     assert set(data.read_json(frames_folder(tmp_path) / "meta.json")["policy"]) == {"name", "gaits"}
 
 
-def test_a_game_without_gaits_has_no_mix(tmp_path):
+def test_a_game_without_gaits_cannot_play_them(tmp_path):
     shutil.copy(ROOT / "games/qwop.py", tmp_path / "toy.py")
-    line = refusal(main, "--data", tmp_path / "data", "--game", tmp_path / "toy.py", "--policy", "mix")
-    assert "toy has no gaits" in line and "capture.search_gaits --game" in line and "--policy random" in line
+    line = refusal(main, "--data", tmp_path / "data", "--game", tmp_path / "toy.py", "--policy", "gait")
+    assert "toy has no gaits" in line and "capture.search_gaits --game" in line and "--policy mix" in line
 
 
 def write_list(path, *texts):
