@@ -108,7 +108,7 @@ def main():
         is_time = unit == "ms"
         ratio = f"{original / here if is_time else here / original:.2f}" if original else "-"
         print(f"{title:24}{here:10,.1f}{original and f'{original:,.1f}' or '-':>10} {unit:9}{ratio:>6}"
-              f"{limit:12,.2f}{limit / here if is_time else here / limit:7.1%}  {arithmetic}")
+              f"{limit:12,.1f}{limit / here if is_time else here / limit:7.1%}  {arithmetic}")
 
 
 if __name__ == "__main__":

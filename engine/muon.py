@@ -56,13 +56,13 @@ class Muon(torch.optim.AdamW):
                 average = state["average"]
                 average.mul_(group["momentum"]).add_(weight.grad)
                 step = (weight.grad + group["momentum"] * average).flatten(1)
-                is_own = n % parallel.WORLD == parallel.RANK  # several processes share the iteration
+                is_own = n % parallel.WORLD == parallel.RANK  # of several processes, one does the iteration
                 steps.append(orthogonalise(step) if is_own else torch.zeros_like(step))
-            parallel.add_up(steps)
+            parallel.average(*steps)
             for weight, step in zip(weights, steps):
                 scale = max(1, step.shape[0] / step.shape[1]) ** 0.5
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
-                weight.add_(step.view_as(weight), alpha=-group["lr"] * scale)
+                weight.add_(step.view_as(weight), alpha=-group["lr"] * scale * parallel.WORLD)
                 weight.grad = None  # so AdamW leaves it alone
         return super().step(closure)
 

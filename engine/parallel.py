@@ -35,8 +35,8 @@ def noise_like(x):
     return share(torch.randn(WORLD * len(x), *x.shape[1:], dtype=x.dtype, device=x.device))
 
 
-def add_up(tensors):
-    """Sum each of the tensors over all processes, in place and in one message."""
+def average(*tensors):
+    """Replace each of the tensors by its mean over all processes, in one message -> the first of them."""
     if WORLD > 1:
         flat = torch.cat([x.flatten() for x in tensors])
         try:
@@ -44,21 +44,13 @@ def add_up(tensors):
         except RuntimeError:
             raise SystemExit("another process of this training has ended: the same command goes on after "
                              "the last finished epoch") from None
-        for x, part in zip(tensors, flat.split([x.numel() for x in tensors])):
-            x.copy_(part.view_as(x))
-
-
-def average(x):
-    """The mean of a tensor over all processes, in place."""
-    add_up([x])
-    return x.div_(WORLD) if WORLD > 1 else x
+        for x, mean in zip(tensors, (flat / WORLD).split([x.numel() for x in tensors])):
+            x.copy_(mean.view_as(x))
+    return next(iter(tensors), None)
 
 
 def average_gradients(model):
-    for weight in model.parameters():
-        if weight.grad is not None and WORLD > 1:
-            weight.grad /= WORLD
-    add_up([weight.grad for weight in model.parameters() if weight.grad is not None])
+    average(*(weight.grad for weight in model.parameters() if weight.grad is not None))
 
 
 def check_same(device, *numbers):
