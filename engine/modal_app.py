@@ -28,15 +28,15 @@ image = modal.Image.debian_slim("3.11")
 for name in ("requirements.txt", "requirements-play.txt"):
     image = image.add_local_file(ROOT / name, f"/{name}", copy=True)
 image = image.run_commands("pip install -r /requirements.txt", "playwright install --with-deps chromium")
-image = image.add_local_dir(ROOT, str(CODE), ignore=["**/.*", "**/__pycache__", "data", "tests"])
+image = image.add_local_dir(ROOT, "/dream", ignore=["**/.*", "**/__pycache__", "data"])
 volume = modal.Volume.from_name("dream", create_if_missing=True, version=2)
 app = modal.App("dream")
 
 
-@app.function(image=image, volumes={"/data": volume}, cpu=CORES, memory=1024 * GIBIBYTES, timeout=24 * 3600,
-              retries=3)
+@app.function(image=image, volumes={"/data": volume}, cpu=CORES, memory=1024 * GIBIBYTES, timeout=24 * 3600)
 def step(script, *arguments):
-    """Run a script of the pipeline on a machine -> seconds. Raises RuntimeError if it ends with an error."""
+    """Run a script of the pipeline -> seconds. Raises RuntimeError if it ends with an error. Modal replaces a
+    machine that it takes away, and the script goes on from what the Volume has."""
     start = time.monotonic()
     if not modal.is_local():
         volume.reload()  # what other machines have made
@@ -67,7 +67,7 @@ def fetch(folder, target):
 def main(game: str = "runner", episodes: int = 190, live: int = 4000, parts: int = 8, gpu: str = "L4"):
     if gpu not in GPU:
         raise SystemExit(f"no GPU {gpu!r} in the price table: {', '.join(filter(None, GPU))}")
-    total, trainer = 0, step.with_options(gpu=gpu)
+    total, trainer = 0, step.with_options(gpu=gpu or None)
     every_part = [("--part", f"{k}/{parts}") for k in range(1, parts + 1)]
     plan = [("collect.py", "", [("--episodes", str(episodes), *part) for part in every_part]),
             ("collect.py", "", [("--held-out",)]),
