@@ -3,9 +3,9 @@
 Reads   games/<game>.py
 Writes  growth.png and growth.json in --out; the data lie in a temporary folder
 
-    python bench/growth.py --out docs/report/growth       # half an hour on 2 cores
+    python bench/growth.py                  # half an hour on 2 cores
 
-Memory is that of the largest process of a step: of collect.py and encode.py --live a worker or a browser.
+Memory is that of the largest of a step's own processes, without browsers.
 """
 import argparse
 import json
