@@ -25,10 +25,11 @@ from data import SIZE
 
 HERE = Path(__file__).parent
 TIMEOUT = 60                # seconds for a page to load or an episode to come back
-LONG_LOAD = 10              # seconds after which virtual time goes on although the page still loads something
+LONG_LOAD = 10              # seconds after which virtual time goes on although the page still loads
 LARGEST = 2 * 10 ** 9       # bytes of an episode
 FLAGS = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
-         "--mute-audio", "--disable-background-timer-throttling", "--disable-renderer-backgrounding"]
+         "--mute-audio", "--disable-background-timer-throttling", "--disable-renderer-backgrounding",
+         "--autoplay-policy=no-user-gesture-required"]
 # What draws WebGL in headless Chromium, best first: Mesa's llvmpipe (or a real GPU) needs a third less CPU
 # than SwiftShader; "browser" is what it chooses by itself (Metal, Direct3D).
 BACKENDS = {"gles-egl": ["--use-angle=gles-egl", "--ignore-gpu-blocklist"],
@@ -164,7 +165,9 @@ class Recorder:
             self.browser, self.backend = launch_webgl(playwright, only(game))
         else:
             self.browser, self.backend = launch(playwright, ["--disable-gpu", *only(game)]), "software"
-        context = self.browser.new_context(viewport={"width": 800, "height": 600}, bypass_csp=True)
+        has_touch = any(key.startswith("touch:") for key in game.keys)
+        context = self.browser.new_context(viewport={"width": 800, "height": 600}, bypass_csp=True,
+                                           has_touch=has_touch)
         if "://" in game.url:  # a public page needs permission to send its frames to this machine
             with contextlib.suppress(BrowserError):  # older browsers have no such permission and need none
                 context.grant_permissions(["local-network-access"])
@@ -230,26 +233,28 @@ class Recorder:
                 line += ": check url and start in the game's description"
             raise GameError(line) from None
 
-    def wait_for(self, expression):
-        """Let virtual time pass until the page's expression is true -> whether it is, within the patience.
-
-        Time stands still while the page loads something, so that how long that really takes changes nothing."""
+    def wait_for(self, expression, step=16):
+        """Let virtual time pass in steps (ms) until the page's expression is true -> whether it is, within
+        the patience. Time stands still while the page loads something: how long that takes changes nothing."""
         end = time.monotonic() + self.patience
-        moves = True
-        while not self.page.evaluate("([expression, moves]) => recorder.wait(expression, moves)",
-                                     [expression, moves]):
-            now = time.monotonic()
-            if now > end:
+        while not self.page.evaluate("([expression, ms]) => recorder.wait(expression, ms)",
+                                     [expression, 0 if self.is_loading() else step]):
+            if time.monotonic() > end:
                 return False
-            moves = all(now - begin > LONG_LOAD for begin in self.loading.values())
         return True
+
+    def is_loading(self):
+        now = time.monotonic()
+        return any(now - begin < LONG_LOAD for begin in self.loading.values())
 
     def start(self):
         """Start the game, and wait until it may be recorded -> whether it has started."""
         game = self.game
-        self.page.evaluate("() => recorder.game.start()")
+        self.page.evaluate("recorder.game.start()")
         if not self.wait_for(game.started):
             return False
+        self.page.evaluate("recorder.settle()")
+        self.wait_for("recorder.clock.now === recorder.beginTime", 160)
         self.page.evaluate("supersample => recorder.begin(supersample)", self.supersample)
         shape = self.page.evaluate("(canvas) => recorder.shape(canvas)", game.canvas)
         if shape != [SIZE, SIZE]:  # then start has made it as small as a frame

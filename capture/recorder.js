@@ -8,7 +8,13 @@
   const LONGEST = 30_000; // ms that skip_until may take
   const { clock, input } = window.recorder;
   const post = window.fetch.bind(window);
-  let startTime = 0, ticks = 0;
+  let ticks = 0;
+
+  // ---- what would wait for a person, or leave the page
+  window.alert = window.print = () => {};
+  window.confirm = () => true;
+  window.prompt = (_, answer = "") => answer;
+  window.open = () => null;
 
   // ---- the description
   // A field of it as a function. It runs in strict mode, where a name that the page does not have is an error.
@@ -37,7 +43,7 @@
   function* tickEnds(count, game) {
     for (let i = game.catches_up ? count : 1; i <= count; i++) {
       ticks += game.catches_up ? count : 1;
-      yield startTime + ticks * game.tick;
+      yield window.recorder.beginTime + ticks * game.tick;
     }
   }
 
@@ -251,6 +257,7 @@
     SIZE,
     game: null,
     reader: null,
+    beginTime: Infinity,
 
     // The game's description: class Game of capture/games.py.
     describe(game) {
@@ -259,11 +266,13 @@
       this.game.tick = Math.ceil(game.tick_ms * 2 ** 20) / 2 ** 20;
     },
 
-    // Is the expression true? If not, let virtual time pass if it `moves`, and some real time.
-    async wait(expression, moves) {
+    // Is the expression true? If not, let `ms` of virtual time pass, and a moment of real time, in which the page loads.
+    async wait(expression, ms) {
       const isTrue = new Function(`return Boolean(${expression});`);
       if (isTrue()) return true;
-      if (moves) clock.pass(clock.now + 16);
+      for (const end = Math.min(clock.now + ms, this.beginTime); clock.now < end;) {
+        await clock.passAwaiting(Math.min(clock.now + 16, end));
+      }
       await clock.rest();
       return isTrue();
     },
@@ -307,19 +316,18 @@
       return [width, height];
     },
 
-    // After start: when all is loaded.
-    async begin(supersample) {
-      const { game } = this, canvas = document.querySelector(game.canvas);
+    // After start: say when recording begins, half a tick beside a round time, as the game's ticks may end at those.
+    settle() {
+      const canvas = document.querySelector(this.game.canvas);
       if (canvas.tabIndex >= 0) canvas.focus(); // a person would click it
       window.navigation?.addEventListener("navigate", (event) => event.preventDefault()); // a life may end so
-      // Half a tick later, so that the game's own ticks do not end just when the recorder's do
-      startTime = Math.ceil((clock.now + 1) / BEGIN) * BEGIN + game.tick / 2;
-      while (clock.now < startTime) {
-        await clock.passAwaiting(Math.min(clock.now + 16, startTime));
-        if (clock.now % 320 === 0) await clock.rest();
-      }
-      const gl = webgl.get(canvas);
-      this.reader = gl ? tileReader(canvas, gl, supersample) : canvasReader(game.canvas);
+      this.beginTime = Math.ceil((clock.now + 1) / BEGIN) * BEGIN + this.game.tick / 2;
+    },
+
+    // At beginTime: take over the canvas.
+    begin(supersample) {
+      const canvas = document.querySelector(this.game.canvas), gl = webgl.get(canvas);
+      this.reader = gl ? tileReader(canvas, gl, supersample) : canvasReader(this.game.canvas);
     },
 
     // Play keys[t] (rows of 0 and 1) from a fresh life; post pose, score, frames, restart and over of all but
