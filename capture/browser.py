@@ -26,6 +26,7 @@ from data import SIZE
 HERE = Path(__file__).parent
 TIMEOUT = 60                # seconds for a page to load or an episode to come back
 LONG_LOAD = 10              # seconds after which virtual time goes on although the page still loads
+DECODE = 0.05               # seconds that a picture or sound may take after it is loaded
 LARGEST = 2 * 10 ** 9       # bytes of an episode
 FLAGS = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
          "--mute-audio", "--disable-background-timer-throttling", "--disable-renderer-backgrounding",
@@ -182,15 +183,19 @@ class Recorder:
 
     def watch(self):
         """Keep what the page reports: errors, and what it loads, or could not."""
-        self.troubles, self.loading = [], {}  # the second: request -> when it began
-        self.page.on("pageerror", lambda error: self.troubles.append(str(error).splitlines()[0]))
-        self.page.on("request", lambda request: self.loading.update({request: time.monotonic()}))
-        self.page.on("requestfinished", lambda request: self.loading.pop(request, None))
+        self.troubles, self.loading, self.loaded = [], {}, 0  # requests: when each began, when the last ended
+
+        def ended(request):
+            self.loading.pop(request, None)
+            self.loaded = time.monotonic()
 
         def failed(request):
-            self.loading.pop(request, None)
+            ended(request)
             self.troubles.append(f"cannot load {request.url}")
 
+        self.page.on("pageerror", lambda error: self.troubles.append(str(error).splitlines()[0]))
+        self.page.on("request", lambda request: self.loading.update({request: time.monotonic()}))
+        self.page.on("requestfinished", ended)
         self.page.on("requestfailed", failed)
 
     @property
@@ -235,7 +240,7 @@ class Recorder:
 
     def wait_for(self, expression, step=16):
         """Let virtual time pass in steps (ms) until the page's expression is true -> whether it is, within
-        the patience. Time stands still while the page loads something: how long that takes changes nothing."""
+        the patience. Time stands still while the page loads something, so that loading changes nothing."""
         end = time.monotonic() + self.patience
         while not self.page.evaluate("([expression, ms]) => recorder.wait(expression, ms)",
                                      [expression, 0 if self.is_loading() else step]):
@@ -245,7 +250,7 @@ class Recorder:
 
     def is_loading(self):
         now = time.monotonic()
-        return any(now - begin < LONG_LOAD for begin in self.loading.values())
+        return now - self.loaded < DECODE or any(now - begin < LONG_LOAD for begin in self.loading.values())
 
     def start(self):
         """Start the game, and wait until it may be recorded -> whether it has started."""

@@ -20,7 +20,7 @@ from capture import policies
 from capture.browser import GameError, Recorder
 from capture.games import CODES, Game
 
-LONG, SHORT, TRIAL = 600, 200, 60  # frames: of random keys; of those that are repeated; of each key
+LONG, SHORT, TRIAL = 1000, 200, 60  # frames: of random keys; of those that are repeated; of each key
 LEAST = 0.002                      # part of the picture that changes in any game
 
 
@@ -87,8 +87,7 @@ class Check:
             self.say("lives", "never end, as over says")
             return
         if not len(first):
-            self.say("lives", f"none ended in {LONG} frames of random keys",
-                     "is over right? If it is, play it with gaits, or longer")
+            self.say("lives", f"none ended in {LONG} frames of random keys: is over right?")
             return
         lengths, problem = np.diff([0, *first]), ""
         text = f"{len(first)} ended in {LONG} frames, after {np.median(lengths):.0f} each (median)"
@@ -102,13 +101,13 @@ class Check:
         self.say("lives", text, problem)
 
     def check_bytes(self, episode):
-        """Play the same keys again on the same page, to see what restart leaves behind, and on a fresh one."""
+        """Play the same keys again on the same page, which shows what restart leaves, and on a fresh one."""
         at = differ(episode, self.play(self.random[:SHORT]))
         if at is None:
             self.say("restart", "an episode after another is as on a fresh page")
         else:
             self.say("restart", f"an episode after another differs from frame {at} on", "restart leaves "
-                     "something behind, or it shows the time: reset it, or write  fresh = True  (a page for each)")
+                     "something behind, or the clock is seen: reset it, or write  fresh = True  (slower)")
             self.game = dataclasses.replace(self.game, fresh=True)
         at = differ(episode, self.play(self.random[:SHORT], fresh=True))
         self.say("bytes", "the same keys give the same frames twice" if at is None else
@@ -134,9 +133,9 @@ class Check:
                 together.append(key)
         neither = [key for key in keys if key not in (*alone, *together)]
         more = f", with others {', '.join(together)}" if together else ""
-        self.say("keys", f"that change the picture: {', '.join(alone) or 'none'}{more}", "" if not neither else
-                 f"{', '.join(neither)} changes nothing: check the name; if the game waits in a menu or for a "
-                 'click, write  press("Enter")  or  click()  in start')
+        problem = (f"{', '.join(neither)} changes nothing: check the name; if the game waits in a menu or "
+                   'for a click, write  press("Enter")  or  click()  in start')
+        self.say("keys", f"that change the picture: {', '.join(alone) or 'none'}{more}", problem if neither else "")
         return rows
 
     def check_pace(self, episode, rate):
@@ -177,14 +176,14 @@ class Look(Recorder):
 
     def open(self):
         self.scripts, responses = [], []
-        self.page.on("response", responses.append)
+        self.page.on("response", lambda response: responses.append(response))
         url = self.game.url if "://" in self.game.url else f"{self.server.address}/{self.game.url}"
         try:
             self.page.goto(url)
             self.wait_for("recorder.clock.now > 500")
             self.scripts = [self.page.content()]
             self.scripts += [answer.text() for answer in responses
-                             if answer.request.resource_type == "script"]
+                             if answer.request.resource_type == "script" and answer.status == 200]
         except BrowserError as error:
             raise GameError(f"cannot open {url}: {error.message.splitlines()[0]}") from None
         self.canvases = self.page.evaluate("""() => [...document.querySelectorAll("canvas")].map((canvas) => {
@@ -203,6 +202,8 @@ def find_keys(text):
     names += re.findall(r"\.key\s*===?\s*[\"'](\w)[\"']", text)
     if re.search("keyCode|which", text):
         names += [NUMBERS[int(number)] for number in re.findall(r"\b(32|37|38|39|40)\b", text)]
+    if re.search("keydown|keyup|keypress", text) and not names:
+        names.append("Space")
     if re.search(r"mousedown|pointerdown|[\"']click|onclick", text):
         names.append("mouse:click")
     if re.search("mousemove|pointermove", text):

@@ -64,17 +64,19 @@
   // CSS animations, transitions and element.animate(): paused, and moved on with the clock. Their own events would
   // come late and are held back; the same are sent when it is time.
   const moving = new WeakSet();
-  function tell(animation, what) {
-    const { target } = animation.effect, elapsedTime = animation.currentTime / 1000;
-    const says = { elapsedTime, bubbles: true };
+  function tell(animation, what) { // Start or End
+    const { target } = animation.effect, { currentTime } = animation, elapsedTime = currentTime / 1000;
+    const send = (Kind, name, says) => { // older pages listen to the second name
+      for (const type of [name.toLowerCase(), `webkit${name}`]) {
+        target.dispatchEvent(new Kind(type, { ...says, elapsedTime, bubbles: true }));
+      }
+    };
     if (animation instanceof CSSAnimation) {
-      says.animationName = animation.animationName;
-      target.dispatchEvent(new AnimationEvent(`animation${what}`, says));
+      send(AnimationEvent, `Animation${what}`, { animationName: animation.animationName });
     } else if (animation instanceof CSSTransition) {
-      says.propertyName = animation.transitionProperty;
-      target.dispatchEvent(new TransitionEvent(`transition${what}`, says));
-    } else if (what === "end") {
-      animation.dispatchEvent(new AnimationPlaybackEvent("finish", { currentTime: animation.currentTime }));
+      send(TransitionEvent, `Transition${what}`, { propertyName: animation.transitionProperty });
+    } else if (what === "End") {
+      animation.dispatchEvent(new AnimationPlaybackEvent("finish", { currentTime }));
     }
   }
 
@@ -85,7 +87,7 @@
       if (isNew) {
         animation.currentTime = 0;
         moving.add(animation);
-        tell(animation, "start");
+        tell(animation, "Start");
       } else if (moving.has(animation)) {
         const time = animation.currentTime + passed * animation.playbackRate;
         if (time < animation.effect.getComputedTiming().endTime) {
@@ -93,7 +95,7 @@
         } else {
           moving.delete(animation);
           animation.finish();
-          tell(animation, "end");
+          tell(animation, "End");
         }
       }
     }
@@ -126,6 +128,27 @@
     for (let i = 0; i < bytes.length; i++) bytes[i] = 256 * Math.random();
     return array;
   };
+
+  // ---- what takes real time beside the network: pictures, sounds and fonts that are decoded
+  const PATIENCE = 250; // rests of 4 ms in which time stands still for one of them
+  const works = new Map(); // promise or media element -> rests that are left to it
+  for (const [owner, name] of [[BaseAudioContext.prototype, "decodeAudioData"], [window, "createImageBitmap"],
+    [HTMLImageElement.prototype, "decode"], [FontFace.prototype, "load"], [WebAssembly, "instantiate"],
+    [WebAssembly, "instantiateStreaming"]]) {
+    const start = owner[name];
+    owner[name] = function (...args) {
+      const work = start.apply(this, args), ended = () => works.delete(work);
+      works.set(work, PATIENCE);
+      work.then(ended, ended);
+      return work;
+    };
+  }
+  HTMLMediaElement.prototype.addEventListener = function (...args) { // a page that waits for it listens to it
+    works.set(this, PATIENCE);
+    return EventTarget.prototype.addEventListener.apply(this, args);
+  };
+  const isBusy = ([work, left]) => left > 0 && !work.error && work.networkState !== HTMLMediaElement.NETWORK_EMPTY &&
+    work.readyState !== HTMLMediaElement.HAVE_ENOUGH_DATA;
 
   // ---- how it moves
   // Let time pass until `until` ms: timers in the order of their due times, animations, then an animation frame. Yields
@@ -169,8 +192,13 @@
         for (const _ of passing(until)) for (let n = 0; n < PROMISES; n++) await null;
       },
 
+      get isBusy() { return [...works].some(isBusy); },
+
       // Let some real time pass, in which the page loads.
-      rest: () => new Promise((done) => { realTimeout(done, 4); }),
+      rest() {
+        for (const [work, left] of works) works.set(work, left - 1);
+        return new Promise((done) => { realTimeout(done, 4); });
+      },
     },
   };
 })();

@@ -230,6 +230,7 @@
 
   // ---- playing
   async function newLife(game, ticksPerFrame) {
+    window.recorder.left = false;
     game.restart();
     for (let left = LONGEST; game.skip_until && !game.skip_until(); left -= ticksPerFrame * game.tick) {
       if (left < 0) throw new Error(`skip_until is not true ${LONGEST / 1000} s after restart`);
@@ -258,6 +259,7 @@
     game: null,
     reader: null,
     beginTime: Infinity,
+    left: false, // has the page tried to reload or to go elsewhere in this life?
 
     // The game's description: class Game of capture/games.py.
     describe(game) {
@@ -270,7 +272,7 @@
     async wait(expression, ms) {
       const isTrue = new Function(`return Boolean(${expression});`);
       if (isTrue()) return true;
-      for (const end = Math.min(clock.now + ms, this.beginTime); clock.now < end;) {
+      for (const end = Math.min(clock.now + ms, this.beginTime); clock.now < end && !clock.isBusy;) {
         await clock.passAwaiting(Math.min(clock.now + 16, end));
       }
       await clock.rest();
@@ -320,7 +322,10 @@
     settle() {
       const canvas = document.querySelector(this.game.canvas);
       if (canvas.tabIndex >= 0) canvas.focus(); // a person would click it
-      window.navigation?.addEventListener("navigate", (event) => event.preventDefault()); // a life may end so
+      window.navigation?.addEventListener("navigate", (event) => { // a life may end with a reload
+        event.preventDefault();
+        this.left = true;
+      });
       this.beginTime = Math.ceil((clock.now + 1) / BEGIN) * BEGIN + this.game.tick / 2;
     },
 
