@@ -131,10 +131,12 @@
 
     const view = { box: gl.getParameter(gl.VIEWPORT) }, clip = { box: gl.getParameter(gl.SCISSOR_BOX) };
     const real = {}; // the functions of gl that are replaced below
-    for (const name of ["viewport", "scissor", "enable", "disable", "bindFramebuffer", "drawArrays",
-      "drawElements"]) {
-      real[name] = gl[name].bind(gl);
-    }
+    const draws = [gl, gl.getExtension("ANGLE_instanced_arrays")].flatMap((owner) => {
+      const names = [];
+      for (const name in owner) if (/^draw(Arrays|Elements|Range)/.test(name)) names.push([owner, name]);
+      return names;
+    });
+    for (const name of ["viewport", "scissor", "enable", "disable", "bindFramebuffer"]) real[name] = gl[name].bind(gl);
     let clips = gl.isEnabled(gl.SCISSOR_TEST), target = null, left = 0, bottom = 0, drawn = false;
 
     // The framebuffer of the tiles
@@ -183,12 +185,14 @@
       apply();
     };
     gl.bindFramebuffer = (point, buffer) => {
-      target = buffer;
+      if (point !== gl.READ_FRAMEBUFFER) target = buffer;
       real.bindFramebuffer(point, buffer || tiles);
       apply();
     };
-    gl.drawArrays = (...args) => { drawn = true; real.drawArrays(...args); };
-    gl.drawElements = (...args) => { drawn = true; real.drawElements(...args); };
+    for (const [owner, name] of draws) {
+      const draw = owner[name].bind(owner);
+      owner[name] = (...args) => { drawn = true; draw(...args); };
+    }
 
     function aim(n) {
       left = n % columns * side;
