@@ -61,7 +61,7 @@ class Check:
         self.check_picture(episode)
         self.check_lives(episode)
         self.check_bytes(episode)
-        rows = self.check_keys(episode)
+        rows = self.check_keys()
         self.check_pace(episode, rate)
         for line in dict.fromkeys(self.recorder.troubles):
             self.say("page", f"it reports: {line}")
@@ -114,7 +114,7 @@ class Check:
                  f"the same keys give other frames from frame {at} on", "" if at is None else
                  "the game takes time or chance from elsewhere, such as a worker, a video or the network")
 
-    def check_keys(self, episode):
+    def check_keys(self):
         """Try each key alone, and random play without it -> rows of frames, the first without keys."""
         T, keys = TRIAL, self.game.keys
         still = self.play(np.zeros((T, len(keys))))
@@ -124,18 +124,19 @@ class Check:
             held[4:25, k] = held[28:, k] = 1  # held, let go, held again
             trial = self.play(held)
             rows.append(trial["frames"][3::5])
-            if differ(still, trial) is not None:
-                alone.append(key)
-                continue
             without = self.random[:SHORT].copy()
             without[:, k] = 0
-            if differ(episode, self.play(without)) is not None:
+            if differ(still, trial) is not None:
+                alone.append(key)
+            elif differ(*(self.play(keys, fresh=True, repeats=False)  # any key would end another's repeats
+                          for keys in (self.random[:SHORT], without))) is not None:
                 together.append(key)
         neither = [key for key in keys if key not in (*alone, *together)]
         more = f", with others {', '.join(together)}" if together else ""
         problem = (f"{', '.join(neither)} changes nothing: check the name; if the game waits in a menu or "
                    'for a click, write  press("Enter")  or  click()  in start')
-        self.say("keys", f"that change the picture: {', '.join(alone) or 'none'}{more}", problem if neither else "")
+        text = f"that change the picture: {', '.join(alone) or 'none'}{more}"
+        self.say("keys", text, problem if neither else "")
         return rows
 
     def check_pace(self, episode, rate):
