@@ -400,8 +400,8 @@ def test_what_games_do_is_recorded(browser, tmp_path, page, content, score, corn
 def test_loading_takes_no_virtual_time_and_a_fresh_page_is_as_new(browser, tmp_path):
     """Pictures of the clock are the same however long a page loads, and in each episode of fresh pages."""
     page = (CANVAS.replace("{}", "") + DRAW.replace("x += 2", "x = performance.now() / 100 % 90") + LOOP +
-            "let loaded = 0; setTimeout(async () => { for (; loaded < 3; loaded++) await fetch(`?${loaded}`); });"
-            "</script>")
+            "let loaded = 0;"
+            "setTimeout(async () => { for (; loaded < 3; loaded++) await fetch(`?${loaded}`); });</script>")
     description = load_game(str(game(tmp_path, page, ready="loaded === 3", fresh=True)))
     recorder = Recorder(sharing(browser), description)
     first = recorder.play(HELD, 1)["frames"]
