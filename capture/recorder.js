@@ -390,9 +390,11 @@
       const over = new Uint8Array(bytes, 4 * words + frames.length + T, T);
       game.draw(false);
       input.hold(game.keys);
-      await newLife(game, ticksPerFrame);
-      for (let left = SETTLE; left > 0; left -= ticksPerFrame * game.tick) {
-        await playTicksAwaiting(ticksPerFrame, game);
+      if (!game.fresh) { // playFrames() begins a life anyway: so a menu's key is pressed only once on a fresh page
+        await newLife(game, ticksPerFrame);
+        for (let left = SETTLE; left > 0; left -= ticksPerFrame * game.tick) {
+          await playTicksAwaiting(ticksPerFrame, game);
+        }
       }
       clock.seed();
       const aim = (t) => {
