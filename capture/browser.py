@@ -258,9 +258,8 @@ class Recorder:
         self.page.evaluate("recorder.game.start()")
         if not self.wait_for(game.started):
             return False
-        self.page.evaluate("recorder.settle()")
-        self.wait_for("recorder.clock.now === recorder.beginTime", 160)
         self.page.evaluate("supersample => recorder.begin(supersample)", self.supersample)
+        self.wait_for("recorder.clock.now === recorder.beginTime", 160)
         shape = self.page.evaluate("(canvas) => recorder.shape(canvas)", game.canvas)
         if shape != [SIZE, SIZE]:  # then start has made it as small as a frame
             self.shape = shape

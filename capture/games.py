@@ -37,7 +37,7 @@ class Game:
     score: str = ""           # expression: a number
     serve: str = None         # folder that is served on loopback, relative to the description's
     catches_up: bool = False  # its loop runs every tick that is due, then draws once
-    webgl: bool = False       # it draws with WebGL: then frames are drawn small, not scaled down
+    webgl: bool = False       # it draws with WebGL: frames are drawn small; "shown": scaled down instead
     allow: list = field(default_factory=list)  # hosts that the page may reach beside its own
     before: str = ""          # script that runs before the page's own
     ready: str = "true"       # expression: true when loading is over

@@ -3,7 +3,7 @@
 "use strict";
 (() => {
   const SIZE = 96;
-  const BEGIN = 5000;     // ms: recording begins at a multiple of it, whatever the loading took
+  const BEGIN = 1000;     // ms: recording begins at a multiple of it, whatever the loading took
   const SETTLE = 1500;    // ms after a restart in which the last life's remains leave the screen
   const LONGEST = 30_000; // ms that skip_until may take
   const { clock, input } = window.recorder;
@@ -285,7 +285,8 @@
 
     // What keeps the canvas from being recorded, or "".
     problem(selector, needsWebGL) {
-      const canvas = document.querySelector(selector), frames = document.querySelectorAll("iframe");
+      const canvases = [...document.querySelectorAll(selector)], [canvas] = canvases;
+      const frames = document.querySelectorAll("iframe"), hasWebGL = canvases.some((one) => webgl.has(one));
       if (!canvas && frames.length) {
         return `the page has no canvas ${selector}, but ${frames.length} iframe: write its address, ` +
           `${frames[0].src}, as url`;
@@ -295,13 +296,13 @@
         return `${selector} is not a canvas: check canvas in the game's description`;
       }
       if (inWorker.has(canvas)) return "the game draws in a worker, which cannot be recorded";
-      if (webgl.get(canvas) === null) {
+      if (canvases.some((one) => webgl.get(one) === null)) {
         return "the page asks for WebGL and this browser has none: run  playwright install chromium";
       }
-      if (webgl.has(canvas) && !needsWebGL) {
+      if (hasWebGL && !needsWebGL) {
         return "the page draws with WebGL: write  webgl = True  in the game's description";
       }
-      if (needsWebGL && !webgl.has(canvas)) {
+      if (needsWebGL && !hasWebGL) {
         return `hook WebGL: the canvas ${selector} never asked for a WebGL context`;
       }
       return "";
@@ -322,21 +323,18 @@
       return [width, height];
     },
 
-    // After start: say when recording begins, half a tick beside a round time, as the game's ticks may end at those.
-    settle() {
-      const canvas = document.querySelector(this.game.canvas);
+    // After start: take over the canvas, and say when recording begins: half a tick beside a round time, as the game's own
+    // ticks may end at those.
+    begin(supersample) {
+      const { game } = this, [canvas, ...more] = document.querySelectorAll(game.canvas), gl = webgl.get(canvas);
       if (canvas.tabIndex >= 0) canvas.focus(); // a person would click it
       window.navigation?.addEventListener("navigate", (event) => { // a life may end with a reload
         event.preventDefault();
         this.left = true;
       });
-      this.beginTime = Math.ceil((clock.now + 1) / BEGIN) * BEGIN + this.game.tick / 2;
-    },
-
-    // At beginTime: take over the canvas.
-    begin(supersample) {
-      const canvas = document.querySelector(this.game.canvas), gl = webgl.get(canvas);
-      this.reader = gl ? tileReader(canvas, gl, supersample) : canvasReader(this.game.canvas);
+      const inTiles = gl && game.webgl !== "shown" && !more.length;
+      this.reader = inTiles ? tileReader(canvas, gl, supersample) : canvasReader(game.canvas);
+      this.beginTime = Math.ceil((clock.now + 1) / BEGIN) * BEGIN + game.tick / 2;
     },
 
     // Play keys[t] (rows of 0 and 1) from a fresh life; post pose, score, frames, restart and over of all but
