@@ -229,7 +229,8 @@ def main():
     workers.check_arguments(args, args.episodes)
     game = load_game(args.game, args.url)
     if args.check:
-        raise SystemExit(check(game, args, frames.with_name("check.png")))
+        with data.disk_errors(frames.parent):
+            raise SystemExit(check(game, args, frames.with_name("check.png")))
     if args.player and (keys := LivePlayer(args.player).model.meta["keys"]) != game.keys:
         raise SystemExit(f"{args.player} plays with the keys {keys}, {game.name} has {game.keys}: "
                          "name a player of this game")

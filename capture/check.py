@@ -63,7 +63,7 @@ class Check:
         self.check_bytes(episode)
         rows = self.check_keys()
         self.check_pace(episode, rate)
-        for line in dict.fromkeys(self.recorder.troubles):
+        for line in list(dict.fromkeys(self.recorder.troubles))[:3]:
             self.say("page", f"it reports: {line}")
         rows.append(episode["frames"][np.linspace(0, LONG - 1, 12).astype(int)])
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -112,7 +112,7 @@ class Check:
         at = differ(episode, self.play(self.random[:SHORT], fresh=True))
         self.say("bytes", "the same keys give the same frames twice" if at is None else
                  f"the same keys give other frames from frame {at} on", "" if at is None else
-                 "the game takes time or chance from elsewhere, such as a worker, a video or the network")
+                 "the game takes time or random numbers from elsewhere: a worker, a video, the network")
 
     def check_keys(self):
         """Try each key alone, and random play without it -> rows of frames, the first without keys."""
@@ -243,7 +243,7 @@ def describe(place):
     tick, loop = "1000 / 60", "it moves with animation frames"
     if waits and not page.loop["frames"]:
         tick, loop = f"{min(waits):.6g}", f"its timers wait {waits} ms"
-    hosts = sorted({urlsplit(line.split()[-1]).hostname for line in page.troubles if "cannot load" in line})
+    hosts = {urlsplit(line.split()[-1]).hostname for line in page.troubles if "cannot load http" in line}
     names = [one["name"] for one in page.canvases]
     lines = [f'"""{name}: a first draft. Save it beside the page, fill in TODO, then --check it."""',
              *(['serve = "."'] if serve else []), f"url = {url!r}",
@@ -252,7 +252,7 @@ def describe(place):
              f"tick_ms = {tick}  # {loop}; its own update if it has one",
              "# catches_up = True  # if its loop runs every update that is due, then draws once",
              *(["webgl = True"] if "WebGL" in canvas["problem"] else []),
-             *([f"allow = {hosts}  # it could not load something from there"] if hosts else []),
+             *([f"allow = {sorted(hosts)}  # it could not load something from there"] if hosts else []),
              "# start = 'press(\"Enter\")'  # or click(0.5, 0.5): if there is a menu",
              f'restart = "TODO"  # begins a life: {find_names(text, "restart|reset|init|new|start")}',
              f'over = "TODO"  # true once it ended: {find_names(text, "over|dead|die|lost|lives|alive")}',

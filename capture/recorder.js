@@ -329,6 +329,7 @@
       const { game } = this, [canvas, ...more] = document.querySelectorAll(game.canvas), gl = webgl.get(canvas);
       if (canvas.tabIndex >= 0) canvas.focus(); // a person would click it
       window.navigation?.addEventListener("navigate", (event) => { // a life may end with a reload
+        if (event.destination.sameDocument && event.navigationType !== "reload") return;
         event.preventDefault();
         this.left = true;
       });
