@@ -192,6 +192,8 @@ class Look(Recorder):
             return { name, size: [canvas.width, canvas.height], problem: recorder.problem(name, false) };
         }).sort((a, b) => b.size[0] * b.size[1] - a.size[0] * a.size[1])""")
         self.loop = self.page.evaluate("recorder.clock.loop")
+        if not self.canvases:
+            raise GameError(f"{url}: {self.page.evaluate('recorder.problem(`canvas`, false)')}")
 
 
 NUMBERS = {32: "Space", 37: "ArrowLeft", 38: "ArrowUp", 39: "ArrowRight", 40: "ArrowDown"}  # keyCode
@@ -215,8 +217,8 @@ def find_keys(text):
 
 
 def find_names(text, words):
-    """Names of functions and variables in a page's scripts that have one of these words in them."""
-    names = re.findall(rf"(?:function|let|const|var|this\.)\s*(\w*(?:{words})\w*)", text, re.I)
+    """Names that a page's scripts set or call and that have one of these words in them."""
+    names = re.findall(rf"\b(\w*(?:{words})\w*)\s*(?:=[^=]|\()", text, re.I)
     return ", ".join(sorted(set(names), key=len)[:8]) or "nothing that sounds like it"
 
 
@@ -238,13 +240,12 @@ def describe(place):
             raise SystemExit(str(error)) from None
         page.close()
     text = "\n".join(script for script in page.scripts if len(script) < 200_000)  # longer ones are libraries
-    canvas = page.canvases[0] if page.canvases else {"name": "canvas", "size": "none found", "problem": ""}
     waits = [wait for wait in page.loop["waits"] if 5 <= wait <= 100]
     tick, loop = "1000 / 60", "it moves with animation frames"
     if waits and not page.loop["frames"]:
         tick, loop = f"{min(waits):.6g}", f"its timers wait {waits} ms"
     hosts = {urlsplit(line.split()[-1]).hostname for line in page.troubles if "cannot load http" in line}
-    names = [one["name"] for one in page.canvases]
+    canvas, names = page.canvases[0], [one["name"] for one in page.canvases]
     lines = [f'"""{name}: a first draft. Save it beside the page, fill in TODO, then --check it."""',
              *(['serve = "."'] if serve else []), f"url = {url!r}",
              f"canvas = {canvas['name']!r}  # {canvas['size']}; on the page: {names}",
@@ -254,7 +255,7 @@ def describe(place):
              *(["webgl = True"] if "WebGL" in canvas["problem"] else []),
              *([f"allow = {sorted(hosts)}  # it could not load something from there"] if hosts else []),
              "# start = 'press(\"Enter\")'  # or click(0.5, 0.5): if there is a menu",
-             f'restart = "TODO"  # begins a life: {find_names(text, "restart|reset|init|new|start")}',
+             f'restart = "TODO"  # begins a life: {find_names(text, "restart|reset|begin|new|start")}',
              f'over = "TODO"  # true once it ended: {find_names(text, "over|dead|die|lost|lives|alive")}',
              f'# score = "TODO"  # a number: {find_names(text, "score|points|distance")}']
     return "\n".join(lines)

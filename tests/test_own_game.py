@@ -90,11 +90,14 @@ def test_a_first_draft_is_written(browser, tmp_path, monkeypatch):
     monkeypatch.setattr(Recorder, "close", lambda recorder: recorder.page.close())
     text, draft = check.describe(str(ROOT / "tests/games/breakout.html")), {}
     exec(text, draft)
-    assert draft["canvas"] == "#game" and draft["url"] == "breakout.html" and "newGame" in text
+    assert draft["canvas"] == "#game" and draft["url"] == "breakout.html"
+    assert "newGame" in text and "lost" in text
     assert set(draft["keys"]) == {"ArrowLeft", "ArrowRight", "Space", "Enter"}
     draft = check.describe(str(ROOT / "tests/games/rocks.html"))
     assert "webgl = True" in draft and "mouse:click" in draft and "tick_ms = 16 " in draft
     assert "no page" in refusal(main, "--describe", tmp_path)
+    (tmp_path / "index.html").write_text("<iframe src=game.html></iframe>")
+    assert "has no canvas canvas, but 1 iframe" in refusal(main, "--describe", tmp_path)
 
 
 def test_names_of_games_and_keys(tmp_path):
