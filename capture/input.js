@@ -42,8 +42,8 @@
     send(down ? "keydown" : "keyup", key);
   }
 
-  // ---- mouse and finger: "mouse:left", "touch:0.2,0.5" press there while held, "mouse:click" presses where the pointer
-  // is, "pointer:left" moves it there. Held together, they meet half way; without any it is in the centre.
+  // ---- mouse and finger: "mouse:left", "touch:0.2,0.5" press there while held, "mouse:click" presses where the
+  // pointer is, "pointer:left" moves it there. Held together, they meet half way; without any it is in the centre.
   const PLACES = { left: [0.2, 0.5], right: [0.8, 0.5], top: [0.5, 0.2], bottom: [0.5, 0.8], centre: [0.5, 0.5] };
   const TOUCHES = { down: "touchstart", move: "touchmove", up: "touchend" };
   let place = null;    // [x, y] of the pointer in parts of the canvas

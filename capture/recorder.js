@@ -268,11 +268,11 @@
     // The game's description: class Game of capture/games.py.
     describe(game) {
       this.game = describe(game);
-      // Rounded up to a number of which multiples are exact: a tick lasts as long early and late, and never too short
+      // Rounded up to a number of which multiples are exact: a tick always lasts as long, and never too short
       this.game.tick = Math.ceil(game.tick_ms * 2 ** 20) / 2 ** 20;
     },
 
-    // Is the expression true? If not, let `ms` of virtual time pass, and a moment of real time, in which the page loads.
+    // Is the expression true? If not, let `ms` of virtual time pass, and a moment of real time, for loading.
     async wait(expression, ms) {
       const isTrue = new Function(`return Boolean(${expression});`);
       if (isTrue()) return true;
@@ -323,8 +323,8 @@
       return [width, height];
     },
 
-    // After start: take over the canvas, and say when recording begins: half a tick beside a round time, as the game's own
-    // ticks may end at those.
+    // After start: take over the canvas, and say when recording begins: half a tick beside a round time, as the game's
+    // own ticks may end at those.
     begin(supersample) {
       const { game } = this, [canvas, ...more] = document.querySelectorAll(game.canvas), gl = webgl.get(canvas);
       if (canvas.tabIndex >= 0) canvas.focus(); // a person would click it
