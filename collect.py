@@ -6,6 +6,7 @@ Writes  data/<game>/frames/episode_*.npz, keys.json, meta.json, contact_sheet.pn
 
     python collect.py --game runner --episodes 190        # 48,640 frames
     python collect.py --game qwop                         # the real game, from its page (--url: a local copy)
+    python collect.py --game mygame.py --check            # is the description right? What to change
     python collect.py --game runner --replay keys.json    # key lists: of another recording, or your own play
     python collect.py --game runner --held-out            # what evaluate.py measures on, never trained on
     python collect.py --data data/played --player docs/model/runner/player.json    # who learned in the dream
@@ -23,6 +24,7 @@ from tqdm import tqdm
 import data
 import plots
 from capture import policies, workers
+from capture.check import check, describe
 from capture.games import load_game
 from capture.player import LivePlayer
 
@@ -208,12 +210,19 @@ def main():
                         help="instead: this player.json, in its model folder, chooses the keys")
     parser.add_argument("--held-out", action="store_true",
                         help="instead: record the episodes that evaluate.py measures on")
+    parser.add_argument("--check", action="store_true",
+                        help="instead: play the game for some seconds, say what to change in its description")
+    parser.add_argument("--describe", metavar="PAGE",
+                        help="instead: print the first draft of a description for this address or folder")
     parser.add_argument("--lives", type=int, default=60,
                         help="with --held-out: episodes of a kind that only count lives")
     parser.add_argument("--rhythms", type=int, default=200,
                         help="with --held-out: patterns of keys that only count metres")
     workers.add_arguments(parser)
     args = parser.parse_args()
+    if args.describe:
+        print(describe(args.describe))
+        return
 
     frames, held_out = (data.game_folder(args.data, args.game) / name for name in ("frames", "held_out"))
     player = LivePlayer(args.player).model.meta if args.player else None
@@ -222,6 +231,9 @@ def main():
     workers.fill_arguments(args, data.read_json(frames / "meta.json"))
     workers.check_arguments(args, args.episodes)
     game = load_game(args.game, args.url)
+    if args.check:
+        with data.disk_errors(frames.parent):
+            raise SystemExit(check(game, args, frames.with_name("check.png")))
     if player and (player["keys"], player["ticks_per_frame"]) != (game.keys, args.ticks_per_frame):
         raise SystemExit(f"{args.player} plays with the keys {player['keys']} at {player['ticks_per_frame']} "
                          f"ticks a frame, not {game.keys} at {args.ticks_per_frame}: "

@@ -6,11 +6,14 @@ Writes  data/<game>/latents/episode_*.npz   z (T, Z), keys (T, K), restart, over
 
     python encode.py --game runner                  # what is recorded
     python encode.py --game runner --live 4000      # then on to 4,000 episodes, encoded as they are played
+    python encode.py --game runner --merge a b      # copy what other machines have encoded in a/ and b/
 
 Live episodes are recorded as collect.py did. Stop it at any time: the same command goes on.
 
 Shapes: T frames of an episode, Z latent features, K keys
 """
+import shutil
+
 import torch
 from tqdm import tqdm
 
@@ -40,18 +43,45 @@ class Encode:
                           {"z": z.cpu().numpy(), **{name: arrays[name] for name in NAMES[1:]}})
 
 
+def merge(latents, others):
+    """Copy what a folder of latents lacks from other such folders. Equal episodes are kept, unequal ones are
+    named and left. Ends the program with one line if a folder was made in another way."""
+    for other in others:
+        meta, own = (data.read_json(folder / "meta.json") for folder in (other, latents))
+        if meta is None or own not in (None, meta):
+            raise SystemExit(f"{other} has no latents of the same recording and autoencoder as {latents}")
+        data.write_json(latents / "meta.json", meta)
+        copied = 0
+        for number, path in data.episode_files(other).items():
+            target = data.episode_path(latents, number)
+            if not target.exists():
+                part = target.with_suffix(".part")
+                shutil.copyfile(path, part)
+                part.replace(target)
+                copied += 1
+            elif target.read_bytes() != path.read_bytes():
+                print(f"{path} differs from {target}, which is kept")
+        print(f"{copied} episodes copied from {other}")
+
+
 def main():
     parser = data.make_parser(__doc__)
     parser.add_argument("--live", type=int, default=0, help="how many episodes there should be in the end")
     parser.add_argument("--device", help="for recorded episodes: cpu, cuda or mps; the best by default")
+    parser.add_argument("--merge", nargs="+", default=[], metavar="DATA",
+                        help="instead: copy the latents that lie in these --data folders into this one")
     workers.add_worker_arguments(parser)
     args = parser.parse_args()
 
     # What was recorded, and how
     folder = data.game_folder(args.data, args.game)
+    frames, latents = folder / "frames", folder / "latents"
+    if args.merge:
+        with data.disk_errors(folder), data.lock(latents):
+            merge(latents, [data.game_folder(other, args.game) / "latents" for other in args.merge])
+        return
     device, _ = training.pick_device(args.device)
     model, _ = training.load(folder / "ae.pt", models.Autoencoder, device)
-    frames, latents = folder / "frames", folder / "latents"
     recording, files = data.read_json(frames / "meta.json"), data.episode_files(frames)
     if recording is None or not files and not args.live:
         raise SystemExit(f"no episodes in {frames}: run  python collect.py --game {args.game}  first")

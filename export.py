@@ -8,9 +8,10 @@ Writes  <out>/encoder.onnx    frames uint8 (N, 96, 96, 3) -> z (N, Z)
         <out>/model.js        meta and the same graphs as base64(gzip) in a script: self.DREAM_MODEL = {...}
         <out>/clips.js        where there are held-out episodes: self.DREAM_CLIPS = [...], short recordings
                               of the real game (collect.py --held-out)
-        <out>/meta.json       game, keys, pace, start states, ranges, the history of all trainings, sha256 of
-                              the rest; where they are known: url of the game, shape [width, height] of its
-                              canvas, gaits, and a readout of metres and falls from the state
+        <out>/meta.json       game, keys, pace, start states, ranges, sizes of the layers, a map of real z,
+                              the history of all trainings, sha256 of the rest; where they are known: url of
+                              the game, shape [width, height] of its canvas, gaits, a readout of metres and
+                              falls from the state, and readings of the body from z
 
     python export.py --game runner
 
@@ -45,6 +46,8 @@ GAITS = 3          # of the best that are known
 CLIP = 150         # frames of a clip
 COLUMNS = 15       # of a clip's frames side by side in its picture
 RIDGE = 100.0      # of the readout's regression
+READABLE = 0.5     # r2 on other episodes from which a reading is worth showing
+MAP_POINTS = 300   # moments of real play on the map
 
 
 def rounded(x, digits=6):
@@ -117,20 +120,46 @@ def best_gaits(game):
     return [{name: gait[name] for name in ("period", "on", "score")} for gait in best]
 
 
-def readout(frames_folder, latents, dynamics, most=150):
-    """Linear readout of metres and falls from the state and z, by ridge regression on `most` recorded
-    episodes -> {layers, metres, over: [bias, F weights], metres_r2}, or None where no score was recorded.
-
-    metres: covered in this step; over: 1 in the frames in which a life has ended."""
+def recorded(frames_folder, latents, names, most=150):
+    """The first `most` episodes of which there are latents and frames -> their rows in latents, and the
+    arrays `names`, each (E, T, ...); None if an episode has not all of them."""
     files = data.episode_files(frames_folder)
     encoded = [i for i, number in enumerate(latents.numbers) if number in files][:most]
-    episodes = dict(data.load_episodes(frames_folder, ("restart", "score"),
+    episodes = dict(data.load_episodes(frames_folder, names,
                                        set(latents.numbers[encoded]).__contains__)) if encoded else {}
-    if not episodes or not all("score" in episode for episode in episodes.values()):
+    if not episodes or not all(name in episode for episode in episodes.values() for name in names):
         return None
+    rows = [i for i in encoded if latents.numbers[i] in episodes]
+    return rows, *(np.stack([episode[name] for episode in episodes.values()]) for name in names)
+
+
+def regress(x, y, ridge):
+    """Ridge regression of y (N, M) on x (N, F) -> bias and F weights of each (M, 1 + F)"""
+    x_mean, y_mean = x.mean(0), y.mean(0)
+    x = x - x_mean
+    weights = np.linalg.solve(x.T @ x + ridge * np.eye(x.shape[1]), x.T @ (y - y_mean))
+    return np.vstack([y_mean - x_mean @ weights, weights]).T
+
+
+def r2(x, y, weights):
+    """The share of the variance of y (N, M) that weights of regress() explain -> (M,)"""
+    return 1 - (y - weights[:, 0] - x @ weights[:, 1:].T).var(0) / y.var(0)
+
+
+def short(weights):
+    return [float(f"{w:.4g}") for w in weights]
+
+
+def readout(frames_folder, latents, dynamics):
+    """Linear readout of metres and falls from the state and z, by ridge regression on recorded episodes
+    -> {layers, metres, over: [bias, F weights], metres_r2}, or None where no score was recorded.
+
+    metres: covered in this step; over: 1 in the frames in which a life has ended."""
+    if not (found := recorded(frames_folder, latents, ("restart", "score"))):
+        return None
+    rows, restart, score = found
 
     # The features: h of every layer, and z, after each step under teacher forcing
-    rows = [i for i in encoded if latents.numbers[i] in episodes]
     z, keys, over = latents.z[rows], latents.keys[rows], latents.over[rows]
     state, features = None, []
     for t, step in enumerate(zip(*(x.split(1, dim=1) for x in models.steps_of(z, keys, over)))):
@@ -139,18 +168,87 @@ def readout(frames_folder, latents, dynamics, most=150):
     x = torch.stack(features, 1).double().numpy()                                       # (E, T - 1, F)
 
     # What they are to tell, within lives
-    score, restart = (np.stack([episode[name] for episode in episodes.values()])
-                      for name in ("score", "restart"))
     alive = ~restart[:, 1:]
     x, y = x[alive], np.stack([np.diff(score, axis=1)[alive], over[:, 1:][alive]], 1)   # (N, F), (N, 2)
-    x_mean, y_mean = x.mean(0), y.mean(0)
-    centred = x - x_mean
-    weights = np.linalg.solve(centred.T @ centred + RIDGE * np.eye(x.shape[1]), centred.T @ (y - y_mean))
-    bias = y_mean - x_mean @ weights
-    residual = y - bias - x @ weights
-    metres, falls = ([float(f"{w:.4g}") for w in (bias[n], *weights[:, n])] for n in range(2))
-    return {"layers": dynamics.config.layers, "metres": metres, "over": falls,
-            "metres_r2": round(float(1 - residual[:, 0].var() / y[:, 0].var()), 3)}
+    weights = regress(x, y, RIDGE)
+    return {"layers": dynamics.config.layers, "metres": short(weights[0]), "over": short(weights[1]),
+            "metres_r2": round(float(r2(x, y, weights)[0]), 3)}
+
+
+def body_readings(pose):
+    """Poses of QWOP's and the runner's 12 bodies (..., 12, 3) -> what a person would say of them: {name:
+    (unit, (...))}. Positive angles turn clockwise, x goes to the right, y goes down."""
+    angle = pose[..., 2]
+
+    def degrees(x):
+        return np.degrees(np.angle(np.exp(1j * (x - np.angle(np.exp(1j * x).mean())))))
+
+    readings = {"leans forward": ("°", degrees(angle[..., 0])), "trunk is high": ("m", -pose[..., 0, 1] / 10)}
+    for side, thigh, calf in (("left", 4, 5), ("right", 9, 10)):
+        readings[f"{side} thigh forward"] = "°", degrees(angle[..., 0] - angle[..., thigh])
+        readings[f"{side} knee bent"] = "°", degrees(angle[..., calf] - angle[..., thigh])
+    return readings
+
+
+def fit_readings(frames_folder, latents):
+    """Linear readings of the body from z, while it runs: those that hold on other episodes -> [{name, unit,
+    weights: [bias, Z weights], low, high: of real play, r2, correlation: with each number (Z)}]; None where
+    the game tells no such poses."""
+    found = recorded(frames_folder, latents, ("restart", "pose"))
+    if not found or found[2].shape[2] != 12 or len(found[0]) < 2:
+        return None
+    rows, _, pose = found
+    over = latents.over[rows]
+    test = (np.arange(len(rows)) % 4 == 0)[:, None] & ~over
+    train = ~test & ~over
+    z, readings = latents.z[rows].astype(np.float64), []
+    for name, (unit, y) in body_readings(pose).items():
+        y = y - y[~over].mean()
+        weights = regress(z[train], y[train][:, None], ridge=1.0)
+        held = float(r2(z[test], y[test][:, None], weights)[0])
+        if held >= READABLE:
+            low, high = short(np.quantile(y[train], [0.01, 0.99]))
+            correlation = np.corrcoef(z[train].T, y[train])[-1, :-1]
+            readings.append({"name": name, "unit": unit, "weights": short(weights[0]), "r2": round(held, 3),
+                             "low": low, "high": high, "correlation": rounded(correlation, 2)})
+    return readings
+
+
+def make_map(z, std):
+    """The two directions in which real z (N, Z) differs most -> {axes: two of [bias, Z weights], which give
+    0..100 for nearly all of z, points: some of real play [[x, y]]}"""
+    z = z.astype(np.float64)
+    _, directions = np.linalg.eigh(np.cov((z / std).T))
+    axes = []
+    for direction in directions.T[:-3:-1]:
+        weights = direction * np.sign(direction[np.abs(direction).argmax()]) / std
+        low, high = np.quantile(z @ weights, [0.005, 0.995])
+        axes.append([-100 * low / (high - low), *(100 * weights / (high - low))])
+    some = z[::-(-len(z) // MAP_POINTS)]
+    points = np.stack([axis[0] + some @ axis[1:] for axis in axes], 1).round().astype(int)
+    return {"axes": [short(axis) for axis in axes], "points": points.tolist()}
+
+
+def layer_sizes(network, x):
+    """What each layer gives for a network's input x -> [[height, width, channels] or [width]]"""
+    sizes = []
+
+    def note(_layer, _inputs, y):
+        sizes.append([*y.shape[2:], y.shape[1]])
+    hooks = [layer.register_forward_hook(note) for layer in network.modules()
+             if isinstance(layer, (torch.nn.Conv2d, torch.nn.ConvTranspose2d, torch.nn.Linear))]
+    network(x)
+    for hook in hooks:
+        hook.remove()
+    return sizes
+
+
+def all_sizes(autoencoder, dynamics):
+    """-> {encoder, dynamics, decoder: of layer_sizes()}"""
+    config, frame = dynamics.config, torch.zeros(1, data.SIZE, data.SIZE, 3, dtype=torch.uint8)
+    return {"encoder": [[*frame.shape[1:]], *layer_sizes(autoencoder.encoder, frame)],
+            "dynamics": [[n] for n in (*[config.hidden] * config.layers, *config.widths, config.z)],
+            "decoder": layer_sizes(autoencoder.decoder, torch.zeros(1, config.z))}
 
 
 def make_clips(folder, autoencoder, dynamics):
@@ -195,9 +293,12 @@ def describe(args, folder, autoencoder, dynamics, latents, facts, trainings):
             "dz_std": rounded(dynamics.dz_std, 9),
             "drift_limit": round(drift_limit(autoencoder, sample[::max(1, len(sample) // 2000)], std), 4),
             "parameters": models.count_parameters(autoencoder.encoder, autoencoder.decoder, dynamics),
+            "sizes": all_sizes(autoencoder, dynamics), "map": make_map(sample, std),
             "torch": str(torch.__version__), **trainings,
             "starts": start_states(latents, held_out if len(held_out) else train, dynamics, args.starts)}
-    optional = {"gaits": best_gaits(args.game), "readout": readout(folder / "frames", latents, dynamics)}
+    frames = folder / "frames"
+    optional = {"gaits": best_gaits(args.game), "readout": readout(frames, latents, dynamics),
+                "readings": fit_readings(frames, latents) if facts["keys"] == list("qwop") else None}
     return meta | {name: value for name, value in optional.items() if value}
 
 

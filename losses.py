@@ -5,6 +5,8 @@ features
 """
 import torch.nn.functional as F
 
+from engine import parallel
+
 PIXELS = 96 * 96
 
 
@@ -48,14 +50,14 @@ def one_step_loss(prediction, truth, z, scale):
     """Squared error one step ahead over that of persistence. All (B, T, Z); scale (Z) divides the squares ->
     scalar: 0 is perfect, 1 is as good as predicting that nothing changes."""
     error = ((prediction - truth).square() / scale).mean()
-    return error / ((z - truth).square() / scale).mean()
+    return error / parallel.average(((z - truth).square() / scale).mean())
 
 
 def rollout_loss(prediction, truth, z, scale):
     """The same for rollouts (B, T, Z) that began after the frame z (B, 1, Z). Each frame's error is divided
     by that of persistence at this frame, or the last frames would outweigh the first."""
     error = ((prediction - truth).square() / scale).mean((0, 2))  # (T,)
-    return (error / ((z - truth).square() / scale).mean((0, 2))).mean()
+    return (error / parallel.average(((z - truth).square() / scale).mean((0, 2)))).mean()
 
 
 def over_loss(logit, over):

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from engine import parallel
+
 
 @dataclass
 class AutoencoderConfig:
@@ -140,7 +142,7 @@ class Autoencoder(nn.Module):
     def forward(self, frames):
         """frames uint8 (N, 96, 96, 3) -> z (N, Z), reconstruction (N, 3, 96, 96) in 0..1."""
         z = self.encoder(frames)
-        noisy = z * (1 + self.config.noise * torch.randn_like(z)) if self.training else z
+        noisy = z * (1 + self.config.noise * parallel.noise_like(z)) if self.training else z
         return z, self.decoder(noisy)
 
     @torch.no_grad()

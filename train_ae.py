@@ -23,7 +23,7 @@ import losses
 import metrics
 import models
 import plots
-from engine import training
+from engine import parallel, training
 from engine.muon import make_optimizer
 
 # The seed's recipe. Warm restarts, and the epochs of pure pixel loss, shrink with --epochs.
@@ -112,7 +112,7 @@ def train_step(model, frames, clip_len, weights, autocast):
 def load_training_data(args, folder, device):
     """-> clips uint8 (C, clip_len, 96, 96, 3), the numbers of those to train on, held-out frames uint8
     (E, T, 96, 96, 3), a sample uint8 (N, 96, 96, 3) of the rest."""
-    frames, numbers = data.load_frames(folder / "frames", data.memory_bytes() / 2)
+    frames, numbers = data.load_frames(folder / "frames", data.memory_bytes() / 2 / parallel.LOCAL_WORLD)
     is_held_out = data.is_held_out(numbers)
     held_out = frames[np.flatnonzero(is_held_out)[:10]]
     sample = frames[np.flatnonzero(~is_held_out)[::16], ::16].reshape(-1, *frames.shape[2:])[:4000]
@@ -159,6 +159,7 @@ def main():
     rng = np.random.default_rng(args.seed)
     resumed = training.load_resume(folder / "ae_resume.pt", model, optimizer, schedule, rng)
     first, best, seconds = resumed or (0, 0.0, 0.0)
+    parallel.check_same(device, first, len(train))
     clips_a_step = args.batch // args.clip_len
     steps, count = len(train) // clips_a_step, len(train) * args.clip_len
     print(f"{device}, {models.count_parameters(model):,} parameters, {count:,} frames to train on, "
@@ -177,16 +178,19 @@ def main():
         model.encoder.train(not args.decoder_alone)  # dropout must not move a z that stays
         order = rng.permutation(train)[:steps * clips_a_step]
         for step, numbers in enumerate(np.split(order, steps)):
-            batch = torch.from_numpy(numbers).to(clips.device)
+            batch = torch.from_numpy(parallel.share(numbers)).to(clips.device)
             frames = clips[batch].flatten(0, 1).to(device)
             loss, pixel = train_step(model, frames, args.clip_len, weights, autocast)
             optimizer.zero_grad()
             loss.backward()
+            parallel.average_gradients(model)
             optimizer.step()
             schedule.step(epoch + (step + 1) / steps)
             total += pixel.detach()
-        training.check_finite(total, folder / "ae_resume.pt")
+        training.check_finite(parallel.average(total), folder / "ae_resume.pt")
         seconds += time.perf_counter() - start
+        if parallel.RANK:
+            continue  # the first process measures and writes
 
         # Measure on held-out episodes, report
         model.eval()

@@ -23,7 +23,7 @@ import losses
 import models
 import plots
 from data import CONTEXT
-from engine import training
+from engine import parallel, training
 from engine.muon import make_optimizer
 
 HORIZONS = (1, 5, 10, 25)  # frames of a rollout that its error is summed over; the last one picks the epoch
@@ -126,7 +126,7 @@ def train_step(model, z, keys, over, scale, args, rollout=0):
     scale (Z): what the squared errors are divided by. args: the weights of the losses, and `noise` on the
     input z, as a share of dz_std. rollout: frames of the rollouts that branch off every so many frames, from
     the state that the true frames left; 0: teacher forcing alone."""
-    z_in = z[:, :-1] + args.noise * model.dz_std * torch.randn_like(z[:, :-1])
+    z_in = z[:, :-1] + args.noise * model.dz_std * parallel.noise_like(z[:, :-1])
     keys, over, truth = keys[:, :-1], over[:, :-1], z[:, 1:]
 
     # Teacher forcing through the whole episode; the state is kept where a rollout will begin
@@ -226,6 +226,7 @@ def main():
     rng = np.random.default_rng(args.seed)
     resumed = training.load_resume(folder / "lstm_resume.pt", model, optimizer, schedule, rng)
     first, best, seconds = resumed or (0, float("inf"), 0.0)
+    parallel.check_same(device, first, len(train))
     count = len(train) * latents.z.shape[1]
     print(f"{device}, {models.count_parameters(model):,} parameters, {count:,} frames to train on, "
           f"{len(held_out) * latents.z.shape[1]:,} held out; epoch {first} of {args.epochs}")
@@ -239,18 +240,21 @@ def main():
         model.train()
         order = rng.permutation(len(train))
         for step in range(steps):
-            numbers = order[step * args.batch:(step + 1) * args.batch]
+            numbers = parallel.share(order[step * args.batch:(step + 1) * args.batch])
             with autocast():
                 loss = train_step(model, all_z[numbers], all_keys[numbers], all_over[numbers], scale, args,
                                   rollout)
             optimizer.zero_grad()
             loss.backward()
+            parallel.average_gradients(model)
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # gradients through a rollout can explode
             optimizer.step()
             schedule.step(epoch + (step + 1) / steps)
             total += loss.detach()
-        training.check_finite(total, folder / "lstm_resume.pt")
+        training.check_finite(parallel.average(total), folder / "lstm_resume.pt")
         seconds += time.perf_counter() - start
+        if parallel.RANK:
+            continue  # the first process measures and writes
 
         # Measure on held-out episodes, report
         model.eval()

@@ -7,6 +7,7 @@ Prints   seconds until it can be played, images/s and dreamed frames/s for one v
          milliseconds from a key to the first image that it has changed
 """
 import argparse
+import json
 import os
 import random
 import sys
@@ -90,23 +91,31 @@ def memory_mb(process):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=int, default=0, help="to play on and watch the memory")
+    parser.add_argument("--json", action="store_true", help="one JSON object in place of lines")
     args = parser.parse_args()
     with running() as (process, url, seconds), sync_playwright() as playwright:
-        print(f"ready after {seconds:.1f} s", flush=True)
+        figures = {"ready_s": seconds}
         browser = launch(playwright)
         first = open_page(browser, url)
         first.wait_for_timeout(2000)
         for count in (1, 4):
             pages = [first, *(open_page(browser, url) for _ in range(count - 1))]
-            print(f"{count} at once, images/s and frames/s each: "
-                  + ", ".join(f"{a:.1f} and {b:.1f}" for a, b in rates(pages, 10)), flush=True)
+            figures[f"{count} at once"] = rates(pages, 10)
             for page in pages[1:]:
                 page.close()
         time.sleep(6)
         ms = latencies(first, 100)
-        print(f"key to changed image, ms: p50 {np.median(ms):.0f}, p95 {np.quantile(ms, 0.95):.0f}, "
-              f"max {ms.max():.0f}")
+        figures["key_ms"] = dict(zip(("p50", "p95", "max"), np.quantile(ms, (0.5, 0.95, 1)).tolist()))
         browser.close()
+        if args.json:
+            print(json.dumps(figures))
+        else:
+            print(f"ready after {seconds:.1f} s")
+            for count in (1, 4):
+                print(f"{count} at once, images/s and frames/s each: "
+                      + ", ".join(f"{a:.1f} and {b:.1f}" for a, b in figures[f"{count} at once"]))
+            print("key to changed image, ms: "
+                  + ", ".join(f"{name} {x:.0f}" for name, x in figures["key_ms"].items()), flush=True)
         server, due = Server(url), time.monotonic()
         for n in range(600 * args.minutes):  # frames, two images before each, as the page asks
             if n % 600 == 0:

@@ -1,4 +1,5 @@
-"""How fast the page dreams, beside a page made like the original's: in turns, in the same browser.
+"""How fast the page dreams, beside a page made like the original's: in turns, in the same browser. Then both
+sets of graphs in Python, with one thread.
 
 Reads   docs/ with a model in docs/model; onnxruntime-web 1.22 from npm
 Writes  nothing: it prints a table
@@ -10,19 +11,23 @@ Mish as x * tanh(softplus(x)), the decoder as four transposed convolutions, floa
 by JavaScript.
 """
 import argparse
+import json
 import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import torch
 import torch.nn.functional as F
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
+import dream  # noqa: E402
 import models  # noqa: E402
 from bench.app import latencies  # noqa: E402
 from capture.browser import Server, launch  # noqa: E402
@@ -128,12 +133,51 @@ def compare(pages, rounds, frames):
     return {name: np.array(rounds) for name, rounds in times.items()}
 
 
+def in_python(folder, model_name, rounds, frames):
+    """The same with one thread of onnxruntime and no page."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    dynamics, decoder = (onnxruntime.InferenceSession(folder / f"{name}.onnx", options)
+                         for name in ("dynamics", "decoder"))
+    model = dream.Model(ROOT / "docs" / "model" / model_name, threads=1)
+    zeros = np.zeros((3, 1, 128), np.float32)
+    states = {"original's": [np.zeros((1, 16), np.float32), zeros, zeros], "here": model.starts[0]}
+
+    def step_originally(state, keys):
+        state = dynamics.run(None, dict(zip("zhc", state), keys=keys))
+        return state, (255 * decoder.run(None, {"z": state[0]})[0]).round().astype(np.uint8)
+
+    def step_here(state, keys):
+        state, _ = model.step(state, keys)
+        return state, model.decode(state[0])
+
+    times = {name: np.zeros((rounds, frames)) for name in states}
+    for number in range(rounds):
+        for name, step in (("original's", step_originally), ("here", step_here)):
+            for n in range(frames):
+                keys = np.array([[n & 1, n >> 1 & 1, n >> 2 & 1, n >> 3 & 1]], np.float32)
+                started = time.perf_counter()
+                states[name], _ = step(states[name], keys)
+                times[name][number, n] = 1000 * (time.perf_counter() - started)
+    return times
+
+
+def summary(times):
+    """Times of compare() -> {page: {p50, p95}, ratio: of the medians, the median, least and most round}."""
+    original, here = times.values()
+    ratios = np.median(original, axis=1) / np.median(here, axis=1)
+    figures = {name: {"p50": float(np.median(ms)), "p95": float(np.quantile(ms, 0.95))}
+               for name, ms in times.items()}
+    return figures | {"ratio": [float(x) for x in (np.median(ratios), ratios.min(), ratios.max())]}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="qwop", help="folder in docs/model")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--frames", type=int, default=60, help="of each page in a round")
+    parser.add_argument("--json", action="store_true", help="one JSON object in place of lines")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         write_original(Path(folder))
@@ -145,15 +189,21 @@ def main():
         page.wait_for_selector("body[data-state=ready]")
         ms = latencies(page, 60, WATCH)
         page.evaluate(STAND_STILL)
-        times = compare({"original's": original, "this page": page}, args.rounds, args.frames)
+        figures = {"page": summary(compare({"original's": original, "here": page}, args.rounds, args.frames))}
         browser.close()
-    for name, rounds in times.items():
-        print(f"{name:12} ms a frame: p50 {np.median(rounds):5.2f} | p95 {np.quantile(rounds, 0.95):5.2f}")
-    ratios = np.median(times["original's"], axis=1) / np.median(times["this page"], axis=1)
-    print(f"this page is {np.median(ratios):.2f} times as fast (median of {args.rounds} rounds, "
-          f"{ratios.min():.2f} to {ratios.max():.2f})")
-    print(f"key to changed picture, ms: p50 {np.median(ms):.0f}, p95 {np.quantile(ms, 0.95):.0f}, "
-          f"max {ms.max():.0f}")
+        figures["python"] = summary(in_python(Path(folder), args.model, args.rounds, args.frames))
+        figures["key_ms"] = dict(zip(("p50", "p95", "max"), np.quantile(ms, (0.5, 0.95, 1)).tolist()))
+    if args.json:
+        print(json.dumps(figures))
+        return
+    for place in ("page", "python"):
+        *pages, (_, ratio) = figures[place].items()
+        for name, ms in pages:
+            print(f"{place:7} {name:11} ms a frame: p50 {ms['p50']:5.2f} | p95 {ms['p95']:5.2f}")
+        print(f"{place:7} here is {ratio[0]:.2f} times as fast (median of {args.rounds} rounds, "
+              f"{ratio[1]:.2f} to {ratio[2]:.2f})")
+    print("key to changed picture, ms: "
+          + ", ".join(f"{name} {x:.0f}" for name, x in figures["key_ms"].items()))
 
 
 if __name__ == "__main__":

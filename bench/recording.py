@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import base64
 import io
+import json
 import os
 import sys
 import tempfile
@@ -128,20 +129,9 @@ async def record_originally(game, seconds):
     return frames / seconds, different / frames
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--game", default="runner", help="runner, qwop, or the path of a description")
-    parser.add_argument("--seconds", type=float, default=20, help="how long to measure after the warm-up")
-    parser.add_argument("--original", action="store_true",
-                        help="qwop: also as the original recorded it, in real time")
-    recording.add_arguments(parser)
-    args = parser.parse_args()
-    recording.fill_arguments(args, None)
-    if not Path("/proc/self/smaps_rollup").exists():
-        raise SystemExit("bench/recording.py reads /proc: it needs Linux")
-
-    game = load_game(args.game, args.url)
+def measure(game, args):
+    """Record for args.seconds after the warm-up -> figures: frames_s, cpu_ms a frame, memory_mb (PSS and RSS
+    of each worker with its browser, at most), seconds, browser."""
     policy = recording.make_policy(game, args)
     folder = tempfile.TemporaryDirectory()
     started = {}
@@ -165,16 +155,42 @@ def main():
     seconds, cpu = now - start, spent() - cpu
     episodes.close()
     folder.cleanup()
-    print(f"{game.name}, {policy.name} keys, {args.ticks_per_frame} ticks a frame, {args.workers} workers on "
-          f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {started['browser']}")
-    print(f"frames/s        {frames / seconds:8.1f}   over {seconds:.1f} s after the warm-up")
-    print(f"CPU ms/frame    {1000 * cpu / frames:8.2f}   of all processes")
-    for n, (rss, pss) in enumerate(peaks.values()):
-        print(f"memory MB       {pss:8.0f}   at most, PSS of worker {n} and its browser; RSS sum {rss:.0f}")
+    return {"frames_s": frames / seconds, "seconds": seconds, "cpu_ms": 1000 * cpu / frames,
+            "memory_mb": [[pss, rss] for rss, pss in peaks.values()], "browser": started["browser"]}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--game", default="runner", help="runner, qwop, or the path of a description")
+    parser.add_argument("--seconds", type=float, default=20, help="how long to measure after the warm-up")
+    parser.add_argument("--original", action="store_true",
+                        help="qwop: also as the original recorded it, in real time")
+    parser.add_argument("--json", action="store_true")
+    recording.add_arguments(parser)
+    args = parser.parse_args()
+    recording.fill_arguments(args, None)
+    if not Path("/proc/self/smaps_rollup").exists():
+        raise SystemExit("bench/recording.py reads /proc: it needs Linux")
+
+    game = load_game(args.game, args.url)
+    figures = measure(game, args)
     if args.original:
         original, different = asyncio.run(record_originally(game, args.seconds))
+        figures |= {"original_frames_s": float(original), "different": float(different)}
+    if args.json:
+        print(json.dumps(figures))
+        return
+    policy = recording.make_policy(game, args).name
+    print(f"{game.name}, {policy} keys, {args.ticks_per_frame} ticks a frame, {args.workers} workers on "
+          f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {figures['browser']}")
+    print(f"frames/s        {figures['frames_s']:8.1f}   over {figures['seconds']:.1f} s after the warm-up")
+    print(f"CPU ms/frame    {figures['cpu_ms']:8.2f}   of all processes")
+    for n, (pss, rss) in enumerate(figures["memory_mb"]):
+        print(f"memory MB       {pss:8.0f}   at most, PSS of worker {n} and its browser; RSS sum {rss:.0f}")
+    if args.original:
         print(f"original        {original:8.1f}   frames/s, {100 * different:.0f}% of them unlike the one "
-              f"before; this is {frames / seconds / original:.1f} times as fast")
+              f"before; this is {figures['frames_s'] / original:.1f} times as fast")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Shapes: L frames that are played, T that are recorded of them, K keys
 """
 import base64
 import contextlib
+import dataclasses
 import functools
 import http.server
 import os
@@ -12,6 +13,7 @@ import re
 import secrets
 import shutil
 import threading
+import time
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -24,8 +26,11 @@ from data import SIZE
 HERE = Path(__file__).parent
 TIMEOUT = 60                # seconds for a page to load or an episode to come back
 LARGEST = 10 ** 5            # bytes of a frame with its pose, at most
+LONG_LOAD = 10              # seconds after which virtual time goes on although the page still loads
+DECODE = 0.05               # seconds that a picture or sound may take after it is loaded
 FLAGS = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
-         "--mute-audio", "--disable-background-timer-throttling", "--disable-renderer-backgrounding"]
+         "--mute-audio", "--disable-background-timer-throttling", "--disable-renderer-backgrounding",
+         "--autoplay-policy=no-user-gesture-required"]
 # What draws WebGL in headless Chromium, best first: Mesa's llvmpipe (or a real GPU) needs a third less CPU
 # than SwiftShader; "browser" is what it chooses by itself (Metal, Direct3D).
 BACKENDS = {"gles-egl": ["--use-angle=gles-egl", "--ignore-gpu-blocklist"],
@@ -178,20 +183,39 @@ class Recorder:
         else:
             self.browser = launch(playwright, ["--disable-gpu", *only(game, self.server)])
             self.backend = "software"
-        context = self.browser.new_context(viewport={"width": 800, "height": 600}, bypass_csp=True)
+        has_touch = any(key.startswith("touch:") for key in game.keys)
+        context = self.browser.new_context(viewport={"width": 800, "height": 600}, bypass_csp=True,
+                                           has_touch=has_touch)
         if "://" in game.url:  # a public page needs permission to send its frames to this machine
             with contextlib.suppress(BrowserError):  # older browsers have no such permission and need none
                 context.grant_permissions(["local-network-access"])
         self.page = context.new_page()
         self.page.set_default_timeout(patience * 1000)
-        self.troubles = []  # what the page reports: errors, and what it could not load
+        self.watch()
+        scripts = [(HERE / name).read_text() for name in ("clock.js", "input.js", "recorder.js")]
+        self.page.add_init_script(script="\n".join(scripts))
+        self.page.add_init_script(script=game.before)
+        self.supersample, self.played = supersample, False
+        self.open()
+
+    def watch(self):
+        """Keep what the page reports: errors, and what it loads, or could not."""
+        self.troubles, self.loading, self.loaded = [], {}, 0  # requests: when each began, when the last ended
+
+        def ended(request):
+            self.loading.pop(request, None)
+            self.loaded = time.monotonic()
+
+        def failed(request):
+            ended(request)
+            self.troubles.append(f"cannot load {request.url}")
+
         self.page.on("pageerror", lambda error: self.troubles.append(str(error).splitlines()[0]))
-        self.page.on("requestfailed", lambda request: self.troubles.append(f"cannot load {request.url}"))
+        self.page.on("request", lambda request: self.loading.update({request: time.monotonic()}))
+        self.page.on("requestfinished", ended)
+        self.page.on("requestfailed", failed)
         self.page.on("response", lambda answer: answer.status < 400 or self.troubles.append(
             f"cannot load {answer.url}: {answer.status}"))
-        self.page.add_init_script(path=HERE / "recorder.js")
-        self.page.add_init_script(script=game.before)
-        self.open(supersample)
 
     @property
     def facts(self):
@@ -199,7 +223,7 @@ class Recorder:
         canvas."""
         return {"browser": f"Chromium {self.browser.version}, {self.backend}", "shape": self.shape}
 
-    def open(self, supersample):
+    def open(self):
         """Load the page, wait until the game is ready, start it and check its hooks."""
         game = self.game
         url = game.url if "://" in game.url else f"{self.server.address}/{game.url}"
@@ -208,15 +232,16 @@ class Recorder:
             if answer and not answer.ok:
                 raise GameError(f"{game.name}: {url} answers {answer.status} {answer.status_text}: check url "
                                 "in the game's description")
-            ready = self.page.evaluate("([ready, patience]) => recorder.ready(ready, patience)",
-                                       [game.ready, self.patience * 1000])
+            description = dataclasses.asdict(game) | {"gaits": None}
+            self.page.evaluate("game => recorder.describe(game)", description)
+            ready = self.wait_for(game.ready)
             problem = self.page.evaluate("([canvas, webgl]) => recorder.problem(canvas, webgl)",
                                          [game.canvas, game.webgl])
             if problem:
                 raise GameError(f"{game.name}: {problem} ({url})")
             self.shape = self.page.evaluate("(canvas) => recorder.shape(canvas)", game.canvas)
             if ready:
-                ready = self.start(supersample)
+                ready = self.start()
             self.check_hooks(url)  # even if the game is not ready: they may say why
             if not ready:
                 raise GameError(f"{game.name}: {url} was not ready within {self.patience} s: check ready and "
@@ -232,27 +257,28 @@ class Recorder:
                 line += ": check url and start in the game's description"
             raise GameError(line) from None
 
-    def start(self, supersample):
-        """Start the game, and give recorder.js the functions of its description. They run in strict mode,
-        where a name that the page does not have is an error -> whether the game has started."""
+    def wait_for(self, expression, step=16):
+        """Let virtual time pass in steps (ms) until the page's expression is true -> whether it is, within
+        the patience. Time stands still while the page loads something, so that loading changes nothing."""
+        end = time.monotonic() + self.patience
+        while not self.page.evaluate("([expression, ms]) => recorder.wait(expression, ms)",
+                                     [expression, 0 if self.is_loading() else step]):
+            if time.monotonic() > end:
+                return False
+        return True
+
+    def is_loading(self):
+        now = time.monotonic()
+        return now - self.loaded < DECODE or any(now - begin < LONG_LOAD for begin in self.loading.values())
+
+    def start(self):
+        """Start the game, and wait until it may be recorded -> whether it has started."""
         game = self.game
-        self.page.evaluate(f"() => {{ 'use strict'; {game.start}; }}")
-        if not self.page.evaluate("([started, patience]) => recorder.ready(started, patience)",
-                                  [game.started, self.patience * 1000]):
+        self.page.evaluate("recorder.game.start()")
+        if not self.wait_for(game.started):
             return False
-        functions = {"restart": f"() => {{ 'use strict'; {game.restart}; }}", "over": f"() => ({game.over})"}
-        if game.pose:
-            functions["pose"] = f"() => ({game.pose})"
-        if game.score:
-            functions["score"] = f"() => ({game.score})"
-        if game.draw:
-            functions["draw"] = f"(on) => {{ {game.draw}; }}"
-        functions = ", ".join(f"{name}: {function}" for name, function in functions.items())
-        values = {"keys": game.keys, "canvas": game.canvas, "tickMs": game.tick_ms,
-                  "catchesUp": game.catches_up, "repeats": game.repeats}
-        self.page.evaluate(f"""([values, supersample]) => {{
-            recorder.begin({{ {functions}, ...values }}, supersample);
-        }}""", [values, supersample])
+        self.page.evaluate("supersample => recorder.begin(supersample)", self.supersample)
+        self.wait_for("recorder.clock.now === recorder.beginTime", 160)
         shape = self.page.evaluate("(canvas) => recorder.shape(canvas)", game.canvas)
         if shape != [SIZE, SIZE]:  # then start has made it as small as a frame
             self.shape = shape
@@ -280,10 +306,17 @@ class Recorder:
         """What the page has reported last, to end an error's line with, or ""."""
         return f" (the page reports: {'; '.join(self.troubles[-2:])})" if self.troubles else ""
 
+    def renew(self):
+        """Before an episode: load the page anew if the description wants a fresh one for each."""
+        if self.played and self.game.fresh:
+            self.open()
+        self.played = True
+
     def play(self, keys, ticks_per_frame, skip=0):
         """Play keys uint8 (skip + T, K) from a fresh life -> arrays of the episode (see data.py), without its
         first `skip` frames."""
         self.server.largest = (len(keys) - skip) * LARGEST
+        self.renew()
         pose_size = self.evaluate("job => recorder.play(job)",
                                   {"keys": keys.tolist(), "skip": skip, "ticksPerFrame": ticks_per_frame,
                                    "address": self.server.mailbox})
@@ -293,6 +326,7 @@ class Recorder:
         """Let a player choose the keys from frame to frame -> arrays of the episode, as of play().
 
         player(frame uint8 (96, 96, 3), restart) -> keys (K)"""
+        self.renew()
         self.evaluate("job => recorder.open(job)", {"frames": frames, "ticksPerFrame": ticks_per_frame})
         keys = np.zeros((frames, len(self.game.keys)), np.uint8)
         for t in range(frames):

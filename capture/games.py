@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-# The keys that recorder.js can press: letters, digits, or KeyboardEvent codes.
+# The keys that input.js can press: letters, digits, KeyboardEvent codes, or a mouse or finger somewhere.
+POINTER = re.compile(r"(mouse|touch):click|(mouse|touch|pointer):"
+                     r"(left|right|top|bottom|centre|(0|1|0?\.\d+),(0|1|0?\.\d+))")
 CODES = [*(f"Arrow{way}" for way in ("Left", "Right", "Up", "Down")), "Space", "Enter", "Escape", "Tab",
          "Backspace", "Delete", *(f"{name}{side}" for name in ("Shift", "Control", "Alt", "Meta")
                                   for side in ("Left", "Right")),
@@ -22,18 +24,20 @@ class Game:
     name: str
     url: str                  # full address, or a page in `serve`
     canvas: str               # CSS selector of the canvas
-    keys: list                # letters, or KeyboardEvent codes such as ArrowLeft and Space
+    keys: list                # letters, KeyboardEvent codes such as ArrowLeft, or POINTER names
     tick_ms: float            # length of one fixed update, in milliseconds
     restart: str              # statement that begins a new life
     over: str                 # expression: true when the life has ended
     start: str = ""           # statement that runs once after loading
     started: str = "true"     # expression: true when that has led to the game, such as after a menu's level
+    skip_until: str = ""      # expression: frames of a life before it is true are played, not recorded
+    fresh: bool = False       # the page is loaded anew for each episode, as restart leaves something behind
     repeats: bool = True      # a held key repeats its keydown; False: the game ignores that
     pose: str = ""            # expression: x, y, angle of every body in one list
     score: str = ""           # expression: a number
     serve: str = None         # folder, relative to the description, or page that is served on loopback
     catches_up: bool = False  # its loop runs every tick that is due, then draws once
-    webgl: bool = False       # it draws with WebGL: then frames are drawn small, not scaled down
+    webgl: bool = False       # it draws with WebGL: frames are drawn small; "shown": scaled down instead
     allow: list = field(default_factory=list)  # hosts that the page may reach beside its own
     before: str = ""          # script that runs before the page's own
     ready: str = "true"       # expression: true when loading is over
@@ -42,6 +46,19 @@ class Game:
     hooks: dict = field(default_factory=dict)  # name -> expression that must be true before recording
     home: str = None          # the description's url, even if --url names a copy
     digest: str = None        # a hash of the description: with another one, other frames are recorded
+
+
+def check_key(path, key):
+    """End the program with one line if input.js can press no such key."""
+    if re.fullmatch("[a-zA-Z0-9]|Key[A-Z]|Digit[0-9]", key) or key in CODES or POINTER.fullmatch(key):
+        return
+    like = (difflib.get_close_matches(f"Arrow{key}", CODES, 1, 0.8)
+            or difflib.get_close_matches(key, CODES, 1, 0) or CODES)[0]
+    like = f"a letter, a digit or a code of KeyboardEvent such as {like}"
+    if ":" in key:
+        like = ("mouse:click, touch:click, or mouse:, touch: or pointer: and a place: left, right, top, "
+                "bottom, centre or parts of the canvas like 0.2,0.5")
+    raise SystemExit(f"{path}: no key is called {key!r}: write {like}")
 
 
 def load_game(name, url=None):
@@ -61,16 +78,18 @@ def load_game(name, url=None):
         reason = str(error).split("() ")[-1]
         raise SystemExit(f"{path}: {reason} (see class Game in capture/games.py)") from None
     for key in game.keys:
-        if not re.fullmatch("[a-zA-Z0-9]|Key[A-Z]|Digit[0-9]", str(key)) and key not in CODES:
-            like = (difflib.get_close_matches(f"Arrow{key}", CODES, 1, 0.8)
-                    or difflib.get_close_matches(str(key), CODES, 1, 0) or CODES)[0]
-            raise SystemExit(f"{path}: no key is called {key!r}: write a letter, a digit or a code of "
-                             f"KeyboardEvent such as {like}")
+        check_key(path, str(key))
+    ships = path.resolve().parent == ROOT / "games"
+    if not ships and (ROOT / "games" / path.name).exists():
+        raise SystemExit(f"{path}: a game that ships is called {path.stem}, and its data lies in "
+                         f"data/{path.stem}: give this file another name")
+    digest = hashlib.sha256(json.dumps(fields, sort_keys=True, default=str).encode())
     if game.serve:
-        home = ROOT if path.resolve().parent == ROOT / "games" else path.resolve().parent
-        game.serve = str(home / game.serve)
-    game.home = game.url
-    game.digest = hashlib.sha256(json.dumps(fields, sort_keys=True, default=str).encode()).hexdigest()[:12]
+        game.serve = str((ROOT if ships else path.resolve().parent) / game.serve)
+        page = Path(game.serve) / game.url.partition("?")[0]
+        if not ships and page.is_file():  # games of the same name and description differ by their page
+            digest.update(page.read_bytes())
+    game.home, game.digest = game.url, digest.hexdigest()[:12]
     if url:
         game.url, game.serve = url, None
         if "://" not in url:

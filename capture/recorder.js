@@ -1,101 +1,64 @@
-// Runs in the page before the game's own scripts, and replaces its clock, random numbers and canvas context.
-//
-// performance.now, Date, requestAnimationFrame and timers only move when a tick is played, so a frame is an
-// exact number of ticks whatever the machine's speed. recorder.play() runs an episode and posts all of it.
+// Runs in the page after clock.js and input.js, before the game's own scripts: takes over its canvas context.
+// recorder.play() runs an episode and posts all of it.
 "use strict";
 (() => {
-  const SIZE = 96, EPOCH = 1.7e12;
-  const PROMISES = 4; // promises in a row that may wait for each other
-  const post = window.fetch.bind(window), realTimeout = window.setTimeout.bind(window);
-  const realNow = performance.now.bind(performance);
   delete window.RTCPeerConnection; // it would reach hosts that the game's description does not allow
   delete window.webkitRTCPeerConnection;
-  let now = 0, startTime = 0, ticks = 0, lastId = 0;
-  let animation = new Map();
-  const timers = new Map(); // id -> { due, every, call }
+  const SIZE = 96;
+  const BEGIN = 1000;     // ms: recording begins at a multiple of it, whatever the loading took
+  const SETTLE = 1500;    // ms after a restart in which the last life's remains leave the screen
+  const LONGEST = 30_000; // ms that skip_until may take
+  const { clock, input } = window.recorder;
+  const post = window.fetch.bind(window);
+  let ticks = 0;
 
-  // ---- time
-  performance.now = () => now;
-  const RealDate = Date;
-  window.Date = class extends RealDate {
-    constructor(...args) {
-      super(...(args.length ? args : [EPOCH + now]));
-    }
-    static now() { return Math.floor(EPOCH + now); }
-  };
-  window.requestAnimationFrame = (call) => { animation.set(++lastId, call); return lastId; };
-  window.cancelAnimationFrame = (id) => { animation.delete(id); };
-  const timer = (repeats) => (call, delay = 0, ...args) => {
-    const wait = Math.max(1, +delay || 0);
-    // biome-ignore lint/security/noGlobalEval: a timer may be text, which runs in the global scope
-    const run = typeof call === "function" ? () => call(...args) : () => globalThis.eval(call);
-    timers.set(++lastId, { due: now + wait, every: repeats ? wait : 0, call: run });
-    return lastId;
-  };
-  window.setTimeout = timer(false);
-  window.setInterval = timer(true);
-  window.clearTimeout = window.clearInterval = (id) => { timers.delete(id); };
+  // ---- what would wait for a person, or leave the page
+  window.alert = window.print = () => {};
+  window.confirm = () => true;
+  window.prompt = (_, answer = "") => answer;
+  window.open = () => null;
 
-  // Let virtual time pass until `until` ms: timers in the order of their due times, then an animation frame. Yields
-  // after each of them.
-  function* passing(until) {
-    for (;;) {
-      let nextId = 0, next = null;
-      for (const [id, t] of timers) {
-        if (t.due <= until && (!next || t.due < next.due)) [nextId, next] = [id, t];
+  // ---- the description
+  // A field of it as a function. It runs in strict mode, where a name that the page does not have is an error.
+  function compile(field, code, ...names) {
+    const named = (work) => {
+      try {
+        return work();
+      } catch (error) {
+        throw new Error(`${field}: ${error}`);
       }
-      if (!next) break;
-      now = Math.max(now, next.due);
-      if (next.every) next.due += next.every;
-      else timers.delete(nextId);
-      next.call();
-      yield;
-    }
-    now = until;
-    const calls = animation;
-    animation = new Map();
-    for (const call of calls.values()) {
-      call(now);
-      yield;
-    }
+    };
+    const run = named(() => new Function(...names, `"use strict"; { ${code}; }`));
+    return (...values) => named(() => run(...values));
   }
 
-  function passTime(until) {
-    for (const _ of passing(until));
-  }
-
-  // The same, with the game's promises: what it awaits is done before the next timer.
-  async function passTimeAwaiting(until) {
-    for (const _ of passing(until)) for (let n = 0; n < PROMISES; n++) await null;
+  function describe(game) {
+    const statement = (field, ...names) => compile(field, game[field], "press", "click", ...names);
+    const expression = (field) => game[field] && compile(field, `return (${game[field]})`);
+    const { press, click } = input, [start, restart] = ["start", "restart"].map((field) => statement(field));
+    return { ...game, start: () => start(press, click), restart: () => restart(press, click),
+      over: expression("over"), skip_until: expression("skip_until"), pose: expression("pose"),
+      score: expression("score"), draw: game.draw ? compile("draw", game.draw, "on") : () => {} };
   }
 
   // The times at which `count` ticks end.
   function* tickEnds(count, game) {
-    for (let i = game.catchesUp ? count : 1; i <= count; i++) {
-      ticks += game.catchesUp ? count : 1;
-      yield startTime + ticks * game.tickMs;
+    for (let i = game.catches_up ? count : 1; i <= count; i++) {
+      ticks += game.catches_up ? count : 1;
+      yield window.recorder.beginTime + ticks * game.tick;
     }
   }
 
   function playTicks(count, game) {
-    for (const end of tickEnds(count, game)) passTime(end);
+    for (const end of tickEnds(count, game)) clock.pass(end);
   }
 
   async function playTicksAwaiting(count, game) {
     for (const end of tickEnds(count, game)) {
-      repeatKey(end);
-      await passTimeAwaiting(end);
+      if (game.repeats) input.repeat(end);
+      await clock.passAwaiting(end);
     }
   }
-
-  // ---- random numbers: the same in every episode
-  let rng = 1;
-  Math.random = () => { // mulberry32
-    rng = (rng + 0x6d2b79f5) | 0;
-    let t = Math.imul(rng ^ (rng >>> 15), 1 | rng);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
 
   // ---- frames
   const webgl = new Map(); // canvas -> its WebGL context, or null if the browser has none
@@ -170,10 +133,12 @@
 
     const view = { box: gl.getParameter(gl.VIEWPORT) }, clip = { box: gl.getParameter(gl.SCISSOR_BOX) };
     const real = {}; // the functions of gl that are replaced below
-    for (const name of ["viewport", "scissor", "enable", "disable", "bindFramebuffer", "drawArrays",
-      "drawElements"]) {
-      real[name] = gl[name].bind(gl);
-    }
+    const draws = [gl, gl.getExtension("ANGLE_instanced_arrays")].flatMap((owner) => {
+      const names = [];
+      for (const name in owner) if (/^draw(Arrays|Elements|Range)/.test(name)) names.push([owner, name]);
+      return names;
+    });
+    for (const name of ["viewport", "scissor", "enable", "disable", "bindFramebuffer"]) real[name] = gl[name].bind(gl);
     let clips = gl.isEnabled(gl.SCISSOR_TEST), target = null, left = 0, bottom = 0, drawn = false;
 
     // The framebuffer of the tiles
@@ -222,12 +187,14 @@
       apply();
     };
     gl.bindFramebuffer = (point, buffer) => {
-      target = buffer;
+      if (point !== gl.READ_FRAMEBUFFER) target = buffer;
       real.bindFramebuffer(point, buffer || tiles);
       apply();
     };
-    gl.drawArrays = (...args) => { drawn = true; real.drawArrays(...args); };
-    gl.drawElements = (...args) => { drawn = true; real.drawElements(...args); };
+    for (const [owner, name] of draws) {
+      const draw = owner[name].bind(owner);
+      owner[name] = (...args) => { drawn = true; draw(...args); };
+    }
 
     function aim(n) {
       left = n % columns * side;
@@ -267,89 +234,61 @@
     return { batch: columns * rows, aim, read };
   }
 
-  // ---- keys
-  const held = new Set();
-  const REPEAT_AFTER = 500, REPEAT_EVERY = 33; // ms: a held key sends more keydown events
-  let repeating = null; // { key, due } of the key that went down last
-  // What an event says of a key: its name on a US keyboard (code without Key or Digit where there is none), keyCode.
-  const KEYS = { ArrowLeft: ["", 37], ArrowUp: ["", 38], ArrowRight: ["", 39], ArrowDown: ["", 40], Space: [" ", 32],
-    Enter: ["", 13], Escape: ["", 27], Tab: ["", 9], Backspace: ["", 8], Delete: ["", 46], ShiftLeft: ["Shift", 16],
-    ShiftRight: ["Shift", 16], ControlLeft: ["Control", 17], ControlRight: ["Control", 17], AltLeft: ["Alt", 18],
-    AltRight: ["Alt", 18], MetaLeft: ["Meta", 91], MetaRight: ["Meta", 93], Comma: [",", 188], Period: [".", 190],
-    Slash: ["/", 191], Semicolon: [";", 186], Quote: ["'", 222], BracketLeft: ["[", 219], BracketRight: ["]", 221],
-    Backslash: ["\\", 220], Minus: ["-", 189], Equal: ["=", 187], Backquote: ["`", 192] };
-  const MODIFIERS = { shiftKey: "Shift", ctrlKey: "Control", altKey: "Alt", metaKey: "Meta" };
-
-  function send(type, key, repeat = false) {
-    const letter = /^[a-z\d]$/i.test(key) ? key : key.match(/^(?:Key|Digit)(.)$/)?.[1];
-    const code = letter ? `${/\d/.test(letter) ? "Digit" : "Key"}${letter.toUpperCase()}` : key;
-    const [name, number] = letter ? [letter.toLowerCase(), letter.toUpperCase().charCodeAt(0)] : KEYS[key] ?? ["", 0];
-    const says = { key: name || code, code, keyCode: number, which: number, repeat, bubbles: true, cancelable: true };
-    for (const [flag, start] of Object.entries(MODIFIERS)) says[flag] = [...held].some((one) => one.startsWith(start));
-    const target = document.activeElement || document.body;
-    const goesOn = target.dispatchEvent(new KeyboardEvent(type, says));
-    if (type !== "keydown" || !goesOn || says.ctrlKey || says.altKey || says.metaKey) return;
-    const charCode = key === "Enter" ? 13 : says.key.length === 1 ? says.key.charCodeAt(0) : 0;
-    if (!charCode) return;
-    const numbers = { keyCode: charCode, which: charCode, charCode };
-    target.dispatchEvent(new KeyboardEvent("keypress", { ...says, ...numbers }));
-  }
-
-  function hold(key, down) {
-    if (down === held.has(key)) return;
-    if (down) held.add(key);
-    else held.delete(key);
-    if (down) repeating = { key, due: now + REPEAT_AFTER };
-    else if (repeating?.key === key) repeating = null;
-    send(down ? "keydown" : "keyup", key);
-  }
-
-  // The keydown events that the key that went down last sends until then, if the game hears them.
-  function repeatKey(until) {
-    for (; window.recorder.game.repeats && repeating?.due <= until; repeating.due += REPEAT_EVERY) {
-      send("keydown", repeating.key, true);
+  // ---- playing
+  async function newLife(game, ticksPerFrame) {
+    window.recorder.left = false;
+    game.restart();
+    for (let left = LONGEST; game.skip_until && !game.skip_until(); left -= ticksPerFrame * game.tick) {
+      if (left < 0) throw new Error(`skip_until is not true ${LONGEST / 1000} s after restart`);
+      input.hold(game.keys);
+      await playTicksAwaiting(ticksPerFrame, game);
     }
   }
-
-  // ---- playing
-  const SETTLE = 1500; // ms after a restart in which the last life's remains leave the screen
-  const letGo = (game) => { for (const key of game.keys) hold(key, false); };
-  const draw = (game, on) => { if (game.draw) game.draw(on); };
 
   // Play rows of keys from a fresh life -> yields t, whether it is the first of a life, of each frame, which is
   // played when the next one is asked for. before(t) is called before frame t.
   async function* playFrames(game, keys, ticksPerFrame, before = () => {}) {
-    letGo(game);
+    input.hold(game.keys);
     let fresh = true;
     for (let t = 0; t < keys.length; t++) {
       before(t);
-      if (fresh) game.restart();
-      if (t > 0) for (const [k, key] of game.keys.entries()) hold(key, Boolean(keys[t - 1][k]));
+      if (fresh) await newLife(game, ticksPerFrame);
+      if (t > 0) input.hold(game.keys, keys[t - 1]);
       await playTicksAwaiting(ticksPerFrame, game);
       yield [t, fresh];
       fresh = Boolean(game.over());
     }
   }
 
-  window.recorder = {
+  Object.assign(window.recorder, {
     SIZE,
     game: null,
     reader: null,
+    beginTime: Infinity,
+    left: false, // has the page tried to reload or to go elsewhere in this life?
 
-    // Let virtual time pass until the expression is true, at most `patience` real ms. Returns whether it is.
-    async ready(expression, patience) {
-      const isReady = new Function(`return (${expression});`), end = realNow() + patience;
-      while (!isReady()) {
-        if (realNow() > end) return false;
-        passTime(now + 16);
-        await new Promise((done) => { realTimeout(done, 4); });
+    // The game's description: class Game of capture/games.py.
+    describe(game) {
+      this.game = describe(game);
+      // Rounded up to a number of which multiples are exact: a tick always lasts as long, and never too short
+      this.game.tick = Math.ceil(game.tick_ms * 2 ** 20) / 2 ** 20;
+    },
+
+    // Is the expression true? If not, let `ms` of virtual time pass, and a moment of real time, for loading.
+    async wait(expression, ms) {
+      const isTrue = new Function(`return Boolean(${expression});`);
+      if (isTrue()) return true;
+      for (const end = Math.min(clock.now + ms, this.beginTime); clock.now < end && !clock.isBusy;) {
+        await clock.passAwaiting(Math.min(clock.now + 16, end));
       }
-      return true;
+      await clock.rest();
+      return isTrue();
     },
 
     // What keeps the canvas from being recorded, or "".
     problem(selector, needsWebGL) {
-      const canvas = document.querySelector(selector), frames = document.querySelectorAll("iframe");
+      const canvases = [...document.querySelectorAll(selector)], [canvas] = canvases;
+      const frames = document.querySelectorAll("iframe"), hasWebGL = canvases.some((one) => webgl.has(one));
       if (!canvas && frames.length) {
         return `the page has no canvas ${selector}, but ${frames.length} iframe: write its address, ` +
           `${frames[0].src}, as url`;
@@ -359,13 +298,13 @@
         return `${selector} is not a canvas: check canvas in the game's description`;
       }
       if (inWorker.has(canvas)) return "the game draws in a worker, which cannot be recorded";
-      if (webgl.get(canvas) === null) {
+      if (canvases.some((one) => webgl.get(one) === null)) {
         return "the page asks for WebGL and this browser has none: run  playwright install chromium";
       }
-      if (webgl.has(canvas) && !needsWebGL) {
+      if (hasWebGL && !needsWebGL) {
         return "the page draws with WebGL: write  webgl = True  in the game's description";
       }
-      if (needsWebGL && !webgl.has(canvas)) {
+      if (needsWebGL && !hasWebGL) {
         return `hook WebGL: the canvas ${selector} never asked for a WebGL context`;
       }
       return "";
@@ -374,10 +313,10 @@
     // For hooks: play a fresh life for some ticks with these keys held.
     try(keys, ticks) {
       const { game } = this;
-      draw(game, false);
-      letGo(game);
+      game.draw(false);
+      input.hold(game.keys);
       game.restart();
-      for (const key of keys) hold(key, true);
+      input.hold(game.keys, game.keys.map((key) => keys.includes(key)));
       playTicks(ticks, game);
     },
 
@@ -386,14 +325,19 @@
       return [width, height];
     },
 
-    begin(game, supersample) {
-      const canvas = document.querySelector(game.canvas);
-      this.game = game;
-      startTime = now;
+    // After start: take over the canvas, and say when recording begins: half a tick beside a round time, as the game's
+    // own ticks may end at those.
+    begin(supersample) {
+      const { game } = this, [canvas, ...more] = document.querySelectorAll(game.canvas), gl = webgl.get(canvas);
       if (canvas.tabIndex >= 0) canvas.focus(); // a person would click it
-      window.navigation?.addEventListener("navigate", (event) => event.preventDefault()); // a life may end so
-      const gl = webgl.get(canvas);
-      this.reader = gl ? tileReader(canvas, gl, supersample) : canvasReader(game.canvas);
+      window.navigation?.addEventListener("navigate", (event) => { // a life may end with a reload
+        if (event.destination.sameDocument && event.navigationType !== "reload") return;
+        event.preventDefault();
+        this.left = true;
+      });
+      const inTiles = gl && game.webgl !== "shown" && !more.length;
+      this.reader = inTiles ? tileReader(canvas, gl, supersample) : canvasReader(game.canvas);
+      this.beginTime = Math.ceil((clock.now + 1) / BEGIN) * BEGIN + game.tick / 2;
     },
 
     // Play keys[t] (rows of 0 and 1) from a fresh life; post pose, score, frames, restart and over of all but
@@ -445,15 +389,17 @@
       const frames = new Uint8Array(bytes, 4 * words, T * SIZE * SIZE * 3);
       const restart = new Uint8Array(bytes, 4 * words + frames.length, T);
       const over = new Uint8Array(bytes, 4 * words + frames.length + T, T);
-      draw(game, false);
-      letGo(game);
-      game.restart();
-      for (let left = SETTLE; left > 0; left -= ticksPerFrame * game.tickMs) {
-        await playTicksAwaiting(ticksPerFrame, game);
+      game.draw(false);
+      input.hold(game.keys);
+      if (!game.fresh) { // playFrames() begins a life anyway: so a menu's key is pressed only once on a fresh page
+        await newLife(game, ticksPerFrame);
+        for (let left = SETTLE; left > 0; left -= ticksPerFrame * game.tick) {
+          await playTicksAwaiting(ticksPerFrame, game);
+        }
       }
-      rng = 1;
+      clock.seed();
       const aim = (t) => {
-        if (t === skip) draw(game, true);
+        if (t === skip) game.draw(true);
         if (t >= skip) reader.aim((t - skip) % reader.batch);
       };
       for await (const [t, fresh] of playFrames(game, keys, ticksPerFrame, aim)) {
@@ -482,11 +428,11 @@
     // `stall` frames -> for each its scores by frame and every tenth pose. Some thousand ticks a second.
     async run({ lists, ticksPerFrame, stall }) {
       const { game } = this, lives = [];
-      draw(game, false);
+      game.draw(false);
       for (const keys of lists) {
         const life = { scores: [], poses: [] };
         let best = -Infinity, bestFrame = 0;
-        rng = 1;
+        clock.seed();
         for await (const [t] of playFrames(game, keys, ticksPerFrame)) {
           const score = game.score();
           life.scores.push(score);
@@ -498,5 +444,5 @@
       }
       return lives;
     },
-  };
+  });
 })();

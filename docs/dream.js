@@ -33,6 +33,9 @@ function rowOf(tensor, n) {
   return tensor.data.subarray(n * width, (n + 1) * width);
 }
 
+// A linear reading: [bias, weights] of numbers -> a number
+const linear = ([bias, ...weights], numbers) => weights.reduce((sum, w, i) => sum + w * numbers[i], bias);
+
 // A hash of 32 bits: the last step of MurmurHash3 (public domain).
 function mix(x) {
   x = Math.imul(x ^ x >>> 16, 0x85ebca6b);
@@ -74,6 +77,12 @@ class Dream {
     return { z: floats([count, z.length], repeat([z])), h: hidden(h), c: hidden(c) };
   }
 
+  // The state of a dream, `count` times.
+  copies({ z, h, c }, count) {
+    const rows = tensor => Array.from({ length: this.layers }, (_, layer) => rowOf(tensor, layer));
+    return this.stateOf({ z: z.data, h: rows(h), c: rows(c) }, count);
+  }
+
   // The state of N dreams after one more frame. keys: N x K of 1 and 0, dream after dream. lots: N x M of drawLots(),
   // or what is likeliest happens.
   async advance({ z, h, c }, keys, lots) {
@@ -83,18 +92,12 @@ class Dream {
     return { z: next.z_next, h: next.h_next, c: next.c_next, over: next.over };
   }
 
-  // What the state tells of the step just made -> for each dream {metres run, over: has its life ended?}.
-  // meta.readout: {metres, over}, each [bias, weights of h (L H), weights of z (Z)].
-  read({ z, h, over: isOver }) {
-    const [count] = z.dims, { metres, over } = this.meta.readout;
-    const dot = (weights, features) => features.reduce((sum, x, i) => sum + weights[i + 1] * x, weights[0]);
-    return Array.from({ length: count }, (_, n) => {
-      const features = [];
-      for (let layer = 0; layer < this.layers; layer++) features.push(...rowOf(h, layer * count + n));
-      features.push(...rowOf(z, n));
-      const hasEnded = isOver ? isOver.data[n] : dot(over, features);
-      return { metres: dot(metres, features), over: hasEnded > 0.5 };
-    });
+  // What the state tells of the step just made -> {metres run, over: has its life ended?}. An earlier model's end of a
+  // life is read like its metres. meta.readout: {metres, over}, each [bias, weights of h (L H), weights of z (Z)].
+  read({ z, h, over }) {
+    const { readout } = this.meta, features = [...h.data, ...z.data];
+    const isOver = over ? over.data[0] : readout ? linear(readout.over, features) : 0;
+    return { metres: readout ? linear(readout.metres, features) : 0, over: isOver > 0.5 };
   }
 
   // Back to one of the start states; the first is where a life begins.
@@ -121,11 +124,6 @@ class Dream {
   set z(numbers) {
     this.state = { ...this.state, z: floats([1, numbers.length], numbers) };
     this.start = null;
-  }
-
-  // Has the life ended in this frame? Known where the model draws lots.
-  get isOver() {
-    return this.state.over?.data[0] > 0.5;
   }
 
   // One frame on. keys: 1 or 0 for each of meta.keys.

@@ -1,40 +1,63 @@
 'use strict';
-// Look inside: a slider for each of the numbers, their curves over the last seconds, speed, and how far the dream drifts.
+// Look inside: sliders for the numbers and for what can be read from them, curves, a map, drift, where keys would lead.
 
-const CURVE_S = 10;    // seconds that the curves show
+const TRAIL_S = 10;    // seconds that curves and map show
 const PULL = 0.3;      // part of the way back that one frame pulls a drifting dream
 const DRIFT_EVERY = 3; // frames between two looks at the drift: each costs an encoder and a decoder run
 
+const TIED = 0.3;      // correlation from which a number is named after a reading
+
 const hueOf = n => n * 137.5 % 360;
 
-function makeSlider(n, low, high) {
-  const row = document.createElement('label'), name = document.createElement('span'), room = 0.3 * (high - low);
-  const range = { type: 'range', min: low - room, max: high + room, step: (high - low) / 500, value: 0 };
-  const slider = Object.assign(document.createElement('input'), range);
-  const lock = Object.assign(document.createElement('input'), { type: 'checkbox', title: 'Lock' });
-  name.textContent = String(n + 1);
-  name.style.setProperty('--hue', hueOf(n));
-  slider.setAttribute('aria-label', `Number ${n + 1}`);
-  lock.setAttribute('aria-label', `Lock number ${n + 1}`);
-  row.append(name, slider, lock);
-  return { row, slider, lock };
+// What sliders move, readings of the body and the numbers -> [{name, low, high, unit: of a reading, does: what a number
+// goes with in real play, read(z) -> its value, move(z, value) -> the z with that value that lies nearest, in what is
+// usual for each number}]
+function quantitiesOf({ z_low: low, z_high: high, z_std: std, readings = [] }) {
+  const bodies = readings.map(({ weights, ...about }) => {
+    const pull = weights.slice(1).map((w, n) => w * std[n] ** 2), power = linear([0, ...weights.slice(1)], pull);
+    const read = z => linear(weights, z);
+    return { ...about, read, move: (z, value) => z.map((x, n) => x + (value - read(z)) / power * pull[n]) };
+  });
+  const numbers = low.map((_, n) => {
+    const ties = readings.map(({ name, correlation: { [n]: r } }) => ({ name, r }));
+    const [{ name, r }] = [...ties, { r: 0 }].sort((a, b) => Math.abs(b.r) - Math.abs(a.r));
+    const does = Math.abs(r) < TIED ? '' : `${r < 0 ? '−' : '+'} ${name}`;
+    return { name: String(n + 1), low: low[n], high: high[n], does, read: z => z[n], move: (z, value) => z.with(n, value) };
+  });
+  return [...bodies, ...numbers];
 }
 
-// Sliders for the numbers into box. onDrag(n, value) -> {show(z), fixed()}
-function makeSliders(box, meta, onDrag) {
-  const all = meta.z_low.map((low, n) => makeSlider(n, low, meta.z_high[n]));
-  let dragged = null;  // number of the slider that a pointer holds
-  const isFixed = n => all[n].lock.checked || n === dragged;
-  all.forEach(({ slider }, n) => {
-    slider.addEventListener('input', () => onDrag(n, Number(slider.value)));
-    slider.addEventListener('pointerdown', () => { dragged = n; });
+// Its value in its unit, with a sign, as it is told from the average.
+const textOf = ({ unit }, value) => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(unit === 'm' ? 2 : 0)} ${unit}`;
+
+function makeSlider({ name, low, high, unit, does = '' }) {
+  const room = 0.3 * (high - low), title = unit ? name : `number ${name}`;
+  const slider = make('input', { type: 'range', min: low - room, max: high + room, step: (high - low) / 500, value: 0,
+    ariaLabel: title });
+  const lock = make('input', { type: 'checkbox', title: 'Lock', ariaLabel: `Lock ${title}` });
+  const text = make('small', {}, does), label = make('span', {}, name);
+  if (!unit) label.style.setProperty('--hue', hueOf(name - 1));
+  return { row: make('label', {}, label, slider, text, lock), slider, lock, text };
+}
+
+// Sliders for quantities into two boxes. onDrag(quantity, value) -> {show(z), hold(z) -> z with what is locked or dragged}
+function makeSliders({ bodies, numbers }, quantities, onDrag) {
+  const all = quantities.map(quantity => ({ quantity, ...makeSlider(quantity) }));
+  let dragged = null;  // the slider that a pointer holds
+  const isHeld = ({ slider, lock }) => lock.checked || slider === dragged;
+  for (const { quantity, slider } of all) {
+    slider.addEventListener('input', () => onDrag(quantity, Number(slider.value)));
+    slider.addEventListener('pointerdown', () => { dragged = slider; });
     for (const end of ['pointerup', 'pointercancel']) slider.addEventListener(end, () => { dragged = null; });
-  });
-  box.append(...all.map(({ row }) => row));
+  }
+  for (const { quantity, row } of all) (quantity.unit ? bodies : numbers).append(row);
   return {
-    show: z => all.forEach(({ slider }, n) => { if (!isFixed(n)) slider.value = z[n]; }),
-    // The numbers that are locked or dragged, and their values: [[n, value]]
-    fixed: () => all.flatMap(({ slider }, n) => isFixed(n) ? [[n, Number(slider.value)]] : []),
+    show: z => all.forEach(({ quantity, slider, lock, text }) => {
+      const value = quantity.read(z);
+      if (!isHeld({ slider, lock })) slider.value = value;
+      if (quantity.unit) text.textContent = slider.ariaValueText = textOf(quantity, value);
+    }),
+    hold: z => all.filter(isHeld).reduce((held, { quantity, slider }) => quantity.move(held, Number(slider.value)), z),
   };
 }
 
@@ -52,14 +75,33 @@ function drawCurves(canvas, curves, frames) {
   }
 }
 
-// The numbers of the last moments, each from its lowest to its highest value in training.
-function drawNumbers(canvas, meta, moments) {
-  const frames = Math.round(1000 * CURVE_S / meta.frame_ms), shown = moments.slice(-frames);
-  const curves = meta.z_low.map((low, n) => ({
+// The numbers of some moments, each from its lowest to its highest value in training.
+function drawNumbers(canvas, { z_low: low, z_high: high }, moments, frames) {
+  drawCurves(canvas, low.map((_, n) => ({
     colour: `hsl(${hueOf(n)} 60% 50%)`,
-    values: shown.map(moment => (moment.state.z.data[n] - low) / (meta.z_high[n] - low)),
-  }));
-  drawCurves(canvas, curves, frames);
+    values: moments.map(moment => (moment.state.z.data[n] - low[n]) / (high[n] - low[n])),
+  })), frames);
+}
+
+// The map of meta.json: moments of real play as dots, and the way of some moments of the dream among them.
+function drawMap(canvas, { axes, points }, moments) {
+  const brush = canvas.getContext('2d'), { width, height } = canvas, { color, borderColor } = getComputedStyle(canvas);
+  const at = ([x, y]) => [width * (0.05 + 0.009 * x), height * (0.95 - 0.009 * y)];
+  brush.clearRect(0, 0, width, height);
+  brush.fillStyle = borderColor;
+  for (const point of points) brush.fillRect(...at(point), 3, 3);
+  brush.strokeStyle = brush.fillStyle = color;
+  brush.lineWidth = 2;
+  brush.beginPath();
+  let here = [0, 0], over = true;
+  for (const moment of moments) {
+    here = at(axes.map(axis => linear(axis, moment.state.z.data)));
+    if (over || moment.over) brush.moveTo(...here);
+    else brush.lineTo(...here);
+    over = moment.over;
+  }
+  brush.stroke();
+  brush.fillRect(here[0] - 5, here[1] - 5, 10, 10);
 }
 
 // The median and the 95th percentile of some numbers.
@@ -81,38 +123,11 @@ async function driftOf(dream) {
 
 // Where each combination of keys, at most 16, leads from here in so many frames -> [{keys: row, rgba}]
 async function effectsOf(dream, frames) {
-  const count = dream.meta.keys.length, { z, h, c } = dream.state, layers = [...Array(dream.layers).keys()];
+  const count = dream.meta.keys.length;
   const rows = Array.from({ length: Math.min(2 ** count, 16) }, (_, bits) => keysOf(bits, count));
-  const now = { z: z.data, h: layers.map(layer => rowOf(h, layer)), c: layers.map(layer => rowOf(c, layer)) };
-  let state = dream.stateOf(now, rows.length);
+  let state = dream.copies(dream.state, rows.length);
   for (let t = 0; t < frames; t++) state = await dream.advance(state, rows.flat());
   const effects = [];
   for (const [n, keys] of rows.entries()) effects.push({ keys, rgba: await dream.paint(rowOf(state.z, n)) });
   return effects;
-}
-
-// `frames` frames of a dream, each timed in its parts -> lines of text. onProgress(share)
-async function benchmark(dream, draw, frames, onProgress) {
-  const parts = { dynamics: [], decoder: [], paint: [], frame: [] }, { here } = dream;
-  for (let n = 0; n < frames; n++) {
-    const started = performance.now();
-    await dream.step(keysOf(n, dream.meta.keys.length));
-    const stepped = performance.now();
-    const rgba = await dream.paint();
-    const painted = performance.now();
-    draw(rgba);
-    const drawn = performance.now();
-    parts.dynamics.push(stepped - started);
-    parts.decoder.push(painted - stepped);
-    parts.paint.push(drawn - painted);
-    parts.frame.push(drawn - started);
-    if (n % 30 === 0) {
-      onProgress(n / frames);
-      await new Promise(requestAnimationFrame);
-    }
-  }
-  dream.goTo(here);
-  const cells = ms => [...percentiles(ms), Math.max(...ms)].map(x => x.toFixed(2).padStart(8)).join('');
-  const lines = Object.entries(parts).map(([name, ms]) => name.padEnd(9) + cells(ms));
-  return [`${dream.meta.game}, ${frames} frames, ms:   p50     p95     max`, ...lines, navigator.userAgent].join('\n');
 }

@@ -4,6 +4,7 @@
 const GIF_ENCODER = 'vendor/gifenc/gifenc.js';
 const GIF_WIDTH = 288;     // pixels
 const LINK_FRAMES = 6000;  // longer dreams make links that some programs cut
+const DAMAGED = 'this link is damaged';
 
 const sumToText = sum => sum.toString(16).padStart(8, '0');
 
@@ -24,40 +25,47 @@ function logToText(log, keys) {
 
 // The text of logToText() -> numbers, one a frame. Raises an error if it is none.
 function textToLog(text, keys) {
-  const run = `([a-p]{${Math.ceil(keys / 4)}})(\\d{1,6})`, damaged = new Error('this link is damaged'), log = [];
-  if (!new RegExp(`^(${run})*$`).test(text)) throw damaged;
+  const run = `([a-p]{${Math.ceil(keys / 4)}})(\\d{1,6})`, log = [];
+  must(new RegExp(`^(${run})*$`).test(text), DAMAGED);
   for (const [, letters, times] of text.matchAll(new RegExp(run, 'g'))) {
     const bits = [...letters].reduce((sum, letter) => sum * 16 + letter.charCodeAt(0) - 97, 0);
-    if (bits >= 2 ** keys || log.length + Number(times) > LINK_FRAMES) throw damaged;
+    must(bits < 2 ** keys && log.length + Number(times) <= LINK_FRAMES, DAMAGED);
     for (let n = 0; n < Number(times); n++) log.push(bits);
   }
   return log;
 }
 
 function linkTo(dream, model) {
-  const { start, log, sum, meta, seed } = dream, keys = logToText(log, meta.keys.length);
-  const query = new URLSearchParams({ model });
-  const hash = new URLSearchParams({ start, keys, sum: sumToText(sum), dream: modelMark(meta) });
-  if (dream.lots) {
-    hash.set('seed', seed);
-    hash.set('chance', dream.temperature);
-  }
-  return `${location.href.split(/[?#]/)[0]}?${query}#${hash}`;
+  const { start, log, sum, meta, lots, seed, temperature: chance } = dream, keys = logToText(log, meta.keys.length);
+  const parts = { start, keys, sum: sumToText(sum), dream: modelMark(meta), ...lots ? { seed, chance } : {} };
+  return `${location.href.split(/[?#]/)[0]}?${new URLSearchParams({ model })}#${new URLSearchParams(parts)}`;
 }
 
-// What the address tells after its # -> {start, log, sum, mark}, or null. Raises an error if it is damaged.
+// The address as {name: value}, whatever mail and chat programs made of it: %23 for #, &amp; for &, a full stop or a
+// bracket at its end, parameters that track people.
+function readAddress(text = location.search + location.hash) {
+  text = text.replace(/%(25)+/g, '%');
+  try {
+    text = decodeURIComponent(text);
+  } catch { /* a lone % */ }
+  const parts = text.split(/[?#&;]+/).map(part => part.split('='));
+  return Object.fromEntries(parts.map(([name, value = '']) => [name, value.replace(/\W+$/, '')]));
+}
+
+// What the address tells of a dream -> {start, log, sum, mark, seed, temperature}, or null. Raises an error if it is
+// damaged.
 function readLink(meta) {
-  const hash = new URLSearchParams(location.hash.slice(1)), keys = hash.get('keys');
-  if (keys === null) return null;
-  const start = Number(hash.get('start'));
-  if (!(start in meta.starts)) throw new Error('this link is damaged');
-  return { start, log: textToLog(keys, meta.keys.length), sum: hash.get('sum'), mark: hash.get('dream'),
-    seed: Number(hash.get('seed')), temperature: Number(hash.get('chance') ?? 1) };
+  const { start, keys, sum, dream: mark, seed, chance = 1 } = readAddress();
+  if (keys === undefined) return null;
+  must(mark, 'its end is missing');
+  must(Number(start) in meta.starts || mark !== modelMark(meta), DAMAGED);
+  return { start: Number(start), log: textToLog(keys, meta.keys.length), sum, mark, seed: Number(seed),
+    temperature: Number(chance) };
 }
 
 // Moments of the dream as an animated GIF in the shape of the game -> Blob. onProgress(share)
 async function makeGif(dream, moments, onProgress) {
-  if (!self.gifenc) await explain('The GIF encoder is missing', loadScript(GIF_ENCODER));
+  if (!self.gifenc) await loadScript(GIF_ENCODER, 'The GIF encoder is missing.');
   const [wide, high] = dream.meta.shape ?? [640, 400], height = Math.round(GIF_WIDTH * high / wide);
   const small = surface(), large = surface(GIF_WIDTH, height);
   const gif = gifenc.GIFEncoder();
@@ -76,18 +84,20 @@ async function makeGif(dream, moments, onProgress) {
   return new Blob([gif.bytes()], { type: 'image/gif' });
 }
 
-function saveAs(blob, name) {
-  const link = document.createElement('a');
-  link.href = URL.createObjectURL(blob);
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10000);  // ms: Safari reads it a little later
-}
-
 // ---- what the buttons do
 
-function playLink({ start, log, sum, mark, seed, temperature }) {
-  loop.begin(start);
+// A link of another version of the model would not repeat its dream: that is said, and offered.
+function openLink(link) {
+  const { mark, log, start } = link, own = modelMark(dream.meta);
+  if (mark === own) return playLink(link, `A dream from a link: ${log.length} frames. Press any key to take over.`);
+  const onclick = () => loop.queue(() => playLink(link, 'The keys of the link, in another version of the dream.'));
+  notice(`This link was made with version ${mark} of the dream. This is version ${own}, where it would be another dream. `,
+    make('button', { onclick }, `Play its keys from ${start in dream.meta.starts ? 'its' : 'the'} start`));
+}
+
+function playLink({ start, log, sum, seed, temperature }, text) {
+  loop.setTruth(null);
+  loop.begin(start in dream.meta.starts ? start : 0);
   Object.assign(dream, { seed, temperature });
   byId('chance').value = temperature;
   readOptions();
@@ -96,36 +106,27 @@ function playLink({ start, log, sum, mark, seed, temperature }) {
     const result = sum === own ? same : `the link says ${sum}, so this is another dream`;
     notice(`${log.length} frames repeated. Checksum ${own}: ${result}. Your turn.`);
   }));
-  notice(mark === modelMark(dream.meta) ? `A dream from a link: ${log.length} frames. Press any key to take over.`
-    : 'This link was made with another version of the model: it will give another dream.');
+  notice(text);
 }
 
 function copyLink(model) {
-  const kept = byId('kept'), link = document.createElement('a');
-  if (dream.start === null || dream.log.length > LINK_FRAMES) {
-    kept.textContent = dream.start === null
-      ? 'This dream was changed by hand, or started from a picture: no link can repeat it. Restart first.'
-      : 'This dream is too long for a link. Restart first.';
-    return;
-  }
-  link.href = linkTo(dream, model);
-  link.textContent = `This link repeats ${dream.log.length} frames`;
+  const kept = byId('kept');
+  kept.textContent = dream.log.length > LINK_FRAMES ? 'This dream is too long for a link. Restart first.'
+    : 'This dream was changed by hand, or started from a picture: no link can repeat it. Restart first.';
+  if (dream.start === null || dream.log.length > LINK_FRAMES) return;
+  const href = linkTo(dream, model), link = make('a', { href }, `This link repeats ${dream.log.length} frames`);
   kept.replaceChildren(link);
-  navigator.clipboard?.writeText(link.href).then(() => { link.textContent += ' (copied)'; }, () => {});
+  navigator.clipboard?.writeText(href).then(() => {
+    link.append(' (copied)');
+    speak('The link is copied.');
+  }, () => {});
 }
 
 async function saveGif() {
-  const button = byId('gif'), text = button.textContent;
-  button.disabled = true;
-  try {
-    const moments = loop.past.slice(0, loop.at + 1);
-    const gif = await makeGif(dream, moments, share => { button.textContent = `Saving ${Math.round(100 * share)}%`; });
-    saveAs(gif, `${dream.meta.game}-dream.gif`);
-    byId('kept').textContent = `${moments.length} frames, ${megabytes(gif.size)} MB.`;
-  } catch (error) {
-    byId('kept').textContent = error.message;
-  } finally {
-    button.disabled = false;
-    button.textContent = text;
-  }
+  const kept = byId('kept'), moments = loop.past.slice(0, loop.at + 1);
+  const gif = await makeGif(dream, moments, share => { kept.textContent = `Saving ${Math.round(100 * share)}%`; });
+  const href = URL.createObjectURL(gif);
+  make('a', { href, download: `${dream.meta.game}-dream.gif` }).click();
+  setTimeout(() => URL.revokeObjectURL(href), 10000);  // ms: Safari reads it a little later
+  kept.textContent = `${moments.length} frames, ${megabytes(gif.size)} MB.`;
 }

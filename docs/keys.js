@@ -103,13 +103,12 @@ class HeldKeys {
     } catch { /* forbidden to this frame */ }
     const isDown = n => pads.some(pad => pad?.buttons[n]?.pressed);
     const before = this.onGamepad, now = new Set(this.codes.filter((_, n) => GAMEPAD[n]?.some(isDown)));
-    if (isDown(GAMEPAD_RESTART)) now.add('restart');
-    for (const code of this.codes) {
-      if (now.has(code) && !before.has(code)) this.press(code);
-      if (before.has(code) && !now.has(code)) this.release(code);
-    }
-    if (now.has('restart') && !before.has('restart')) this.onRestart();
+    for (const code of now) if (!before.has(code)) this.press(code);
+    for (const code of before) if (!now.has(code)) this.release(code);
     this.onGamepad = now;
+    const restarts = isDown(GAMEPAD_RESTART);
+    if (restarts && !this.restarts) this.onRestart();
+    this.restarts = restarts;
   }
 
   press(code) {
@@ -156,8 +155,7 @@ class HeldKeys {
 
   makeButton(code, label) {
     const button = document.createElement('button');
-    button.type = 'button';
-    button.textContent = nameOf(code);
+    Object.assign(button, { type: 'button', textContent: nameOf(code) });
     button.dataset.code = code;
     button.setAttribute('aria-label', `Key ${nameOf(code)}${label ? `, ${label}` : ''}`);
     button.setAttribute('aria-pressed', 'false');

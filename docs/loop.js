@@ -5,7 +5,6 @@
 // Everything that runs a graph happens here, one thing at a time: other work waits in a queue until a frame is done.
 
 const KEPT_S = 30;         // seconds of the past that are kept
-const JUMP = 8;            // a step of so many dz_std is a cut, as is the end of a life: nothing lies between its frames
 const CATCH_UP = 4;        // frames that one painting may be late; beyond that the game's time is slowed
 const SLOW_PAINT_MS = 10;  // a slower decoder paints dreamed frames only, none between them
 const PAINTING_MS = 1000 / 60;  // until what is painted now is seen
@@ -16,18 +15,18 @@ class Loop {
   queued = [];
   player = null;       // who plays if not a person: see auto.js
   truth = null;        // what plays beside the dream: see truth.js
+  ghosts = null;       // other dreams over it: see ghosts.js
   before = null;       // z of the frame before the present one, if something lies between them
   painted = null;      // the z that was painted last
   paintMs = 0;
   times = [];          // ms of the last frames: dynamics and decoder
-  pulled = false;      // was the dream pulled back at the last look?
-  past = [];           // moments: dream.here, keys that led there, metres, over, truth {frame, rgba, difference}
+  past = [];           // moments: dream.here, metres, over, and of the truth {frame, rgba}
   at = -1;             // which of them the dream is at
   metres = 0;          // of this life
   over = false;        // has it ended?
 
-  // brush, truthBrush: 2D contexts. view: {notice(text), player(name), truth(truth), moment(), metres(), drift(value),
-  // pace(frames/s, isLate), fixed() -> [[number, value]] of z}
+  // brush, truthBrush: 2D contexts. view: {notice(text), player(name), truth(truth), moment(), metres(), drift(value, isPulled),
+  // ghosts(fallen), pace(frames/s, isLate), hold(z) -> z with what is to stay as it is}
   constructor(dream, keyboard, brush, truthBrush, view) {
     Object.assign(this, { dream, keyboard, brush, truthBrush, view });
   }
@@ -42,14 +41,14 @@ class Loop {
 
   setPlayer(name, player = null) {
     this.player = player;
-    this.view.player(name);
+    this.view.player(this.truth?.isRecorded ? 'clip' : name);
     this.keyboard.show();
   }
 
   // A person takes over from a player or a recording.
   takeOver() {
     if (this.truth?.isRecorded) this.setTruth(null);
-    this.setPlayer('you');
+    else this.setPlayer('you');
     this.view.notice('');
   }
 
@@ -58,6 +57,7 @@ class Loop {
   draw(rgba) {
     const { brush, truthBrush } = this;
     putFrame(brush, rgba);
+    this.ghosts?.drawOver(brush, this.dream.frame);
     if (!this.truth || !this.ghost) return;
     brush.globalAlpha = 0.4;
     brush.drawImage(truthBrush.canvas, 0, 0);
@@ -80,7 +80,7 @@ class Loop {
   // What a player sees: of the real game where that is played beside the dream, else of the dream.
   async look() {
     const { truth, dream, over } = this;
-    return truth ? { z: await dream.encode(truth.rgba), over: truth.isOver } : { z: dream.z, over };
+    return truth ? { z: await dream.encode(truth.rgba), over: truth.state.over } : { z: dream.z, over };
   }
 
   // The keys for the next frame: of a recording, of a player, or those that a person holds.
@@ -88,41 +88,39 @@ class Loop {
     const { truth, player } = this;
     if (truth?.isRecorded) return truth.recordedKeys();
     const keys = await player?.next(this.dream.frame, () => this.look());
-    if (keys) return keys;
-    if (player) this.setPlayer('you');
-    player?.onEnd?.();
-    return this.keyboard.held();
+    if (player && !keys) {
+      this.setPlayer('you');
+      player.onEnd?.();
+    }
+    return keys ?? this.keyboard.held();
   }
 
   async nextFrame() {
-    const { dream } = this, { z, isOver } = dream, keys = await this.nextKeys(), started = performance.now();
+    const { dream, over } = this, { state } = dream, keys = await this.nextKeys(), started = performance.now();
     await dream.step(keys);
     this.times.push(performance.now() - started + this.paintMs);
     if (this.times.length > 200) this.times.shift();
 
-    const fixed = this.view.fixed();
-    if (fixed.length) this.setNumbers(fixed);
-    const steps = dream.z.map((x, n) => Math.abs(x - z[n]) / dream.meta.dz_std[n]);
-    this.before = isOver || dream.isOver || Math.max(...steps) > JUMP ? null : z;
-
+    this.count();
+    this.before = over || this.over ? null : state.z.data;  // the end of a life is a cut: nothing lies between its frames
+    const held = this.view.hold(dream.z);
+    if (held !== dream.z) this.setZ(held);
+    if (this.ghosts) this.view.ghosts(await this.ghosts.follow(dream, state, keys));
     if (!this.isPersonPlaying) this.keyboard.show(keys);
     if (this.truth) await this.nextTruth(keys);
     await this.lookAtDrift();
-    this.countMetres();
-    this.remember(keys);
+    this.remember();
   }
 
-  // Other values for some of the 16 numbers: [[number, value]]
-  setNumbers(values) {
-    const z = Float32Array.from(this.dream.z);
-    for (const [n, value] of values) z[n] = value;
+  // Other numbers in the middle of the dream
+  setZ(z) {
     this.dream.z = z;
     this.before = null;
   }
 
-  countMetres() {
-    if (!this.dream.meta.readout) return;
-    const [{ metres, over }] = this.dream.read(this.dream.state);
+  // Metres of this life, and whether it has ended
+  count() {
+    const { metres, over } = this.dream.read(this.dream.state);
     Object.assign(this, { metres: this.over ? 0 : this.metres + metres, over });
     this.view.metres();
   }
@@ -131,21 +129,17 @@ class Loop {
     const { dream } = this, isNeeded = this.watchDrift || this.pullBack;
     if (!isNeeded || !dream.meta.drift_limit || dream.frame % DRIFT_EVERY) return;
     const { drift, home } = await driftOf(dream), pull = drift > 1 && this.pullBack;
-    this.view.drift(drift);
+    this.view.drift(drift, pull);
     if (pull) dream.z = home;
-    if (pull === this.pulled) return;
-    this.pulled = pull;
-    this.view.notice(pull ? 'The dream is drifting: it is pulled back to what training has seen.' : '');
   }
 
   // ---- the past
 
   // Put the present moment at the end of the past; what came after it is forgotten.
-  remember(keys) {
+  remember() {
     const { dream, metres, over, truth } = this;
-    const beside = truth && { frame: truth.frame, rgba: truth.rgba, difference: truth.differences.at(-1) };
     this.past.splice(this.at + 1);
-    this.past.push({ ...dream.here, keys, metres, over, truth: beside });
+    this.past.push({ ...dream.here, metres, over, truth: truth && { frame: truth.frame, rgba: truth.rgba } });
     if (this.past.length > 1000 * KEPT_S / dream.meta.frame_ms) this.past.shift();
     this.at = this.past.length - 1;
     this.view.moment();
@@ -156,7 +150,7 @@ class Loop {
     this.at = Math.min(Math.max(at, 0), this.past.length - 1);
     const moment = this.past[this.at];
     this.dream.goTo(moment);
-    Object.assign(this, { before: null, metres: moment.metres, over: moment.over });
+    Object.assign(this, { metres: moment.metres, over: moment.over });
     if (this.truth && moment.truth) {
       putFrame(this.truthBrush, moment.truth.rgba);
       this.truth.goTo = moment.truth.frame;
@@ -164,39 +158,39 @@ class Loop {
     this.view.moment();
   }
 
-  // Start again from start state number `from`, or from a state {z, h, c}.
+  // Start again from start state number `from`, or from a state {z, h, c}; with the truth, if it is there, from its own.
   begin(from) {
-    if (typeof from === 'number') this.dream.restart(from);
-    else this.dream.place(from);
+    const { dream, truth } = this;
+    if (truth) {
+      truth.begin();
+      putFrame(this.truthBrush, truth.rgba);
+      from = truth.source.start === dream.meta.starts[0] ? 0 : truth.source.start;
+    }
+    if (typeof from === 'number') dream.restart(from);
+    else dream.place(from);
     Object.assign(this, { before: null, past: [], at: -1, metres: 0, over: false });
-    this.remember(this.dream.meta.keys.map(() => 0));
+    this.remember();
   }
 
-  // Start again, with the truth if it is there.
   restart(number = 0) {
     this.takeOver();
     this.begin(number);
-    if (this.truth) this.beginTruth();
   }
 
   // ---- the truth beside it
 
+  // A truth, or null. A recording comes with its own keys: it plays, and afterwards a person does.
   setTruth(truth) {
+    const isChange = this.truth?.isRecorded || truth?.isRecorded;
     this.truth = truth;
+    if (isChange) this.setPlayer('you');
     this.view.truth(truth);
-    if (truth) this.beginTruth();
-  }
-
-  beginTruth() {
-    const { truth, dream } = this, { start } = truth.source;
-    truth.begin();
-    putFrame(this.truthBrush, truth.rgba);
-    this.begin(start === dream.meta.starts[0] ? 0 : start);
+    if (truth) this.begin();
   }
 
   async nextTruth(keys) {
     const { truth, dream } = this;
-    if (!truth.next(keys)) return this.beginTruth();  // a clip begins again
+    if (!truth.next(keys)) return this.begin();  // a clip begins again
     putFrame(this.truthBrush, truth.rgba);
     if (this.compare || this.ghost) truth.differences.push(differenceOf(truth.rgba, await dream.paint()));
   }
@@ -216,8 +210,12 @@ class Loop {
       this.keyboard.pollGamepad();
       const queued = this.queued.splice(0);
       for (const work of queued) {
-        await work();
-        this.painted = null;
+        try {
+          await work();
+        } catch (error) {
+          this.view.notice(error.message);
+        }
+        this.painted = this.before = null;
       }
       if (queued.length || this.paused) due = performance.now();
 

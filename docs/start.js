@@ -1,9 +1,9 @@
 'use strict';
 // The start: opens the model that the address names, fills the lists, connects everything, and plays.
 
-const MODELS = ['qwop', 'runner'];               // those that ship
 const REAL = /^https?:\/\/(?!localhost|127\.)/;  // an address of the real game that others can open, too
 
+const modelName = readAddress().model || 'runner';
 let dream = null, keyboard = null, loop = null, sliders = null;
 
 function fillTexts(meta) {
@@ -12,11 +12,11 @@ function fillTexts(meta) {
   if (shape) document.body.style.setProperty('--shape', shape[0] / shape[1]);
   if (REAL.test(url)) byId('real').href = url;
   else byId('real').hidden = game !== 'runner';
-  byId('help-keys').textContent = `Hold ${names.join(', ')} on the keyboard, or the buttons, ` +
-    'with several fingers if you like.';
+  byId('help-names').textContent = names.join(', ');
   byId('hint').hidden = keys.join('') !== 'qwop';
-  byId('score').hidden = !meta.readout;
-  byId('about-model').textContent = `This one has ${(parameters / 1e6).toFixed(1)} million parameters.`;
+  byId('readings-note').hidden = !meta.readings;
+  byId('map-box').hidden = !meta.map;
+  byId('about-model').textContent = `This one has ${megabytes(parameters)} million parameters.`;
   byId('backend').textContent = `wasm, ${ort.env.wasm.numThreads} thread`;
   // The code lies above this folder; of GitHub Pages, in the repository of the same name.
   const pages = `${location.host}${location.pathname}`.match(/^([\w-]+)\.github\.io\/([\w.-]+)\//);
@@ -24,13 +24,13 @@ function fillTexts(meta) {
   byId('code').firstElementChild.href = pages ? `https://github.com/${pages[1]}/${pages[2]}` : '../README.md';
 }
 
-function fillLists({ game, gaits, keys, ticks_per_frame: ticks }, model) {
-  for (const name of new Set([...MODELS, model])) {
-    byId('model').append(new Option(name === model ? game : name, name, name === model, name === model));
-  }
+function fillLists({ game, gaits, keys, ticks_per_frame: ticks }) {
+  const models = new Map([...MODELS.map(name => [name, name]), [modelName, game]]);
+  byId('model').append(...Array.from(models, ([name, text]) => new Option(text, name)));
+  byId('model').value = modelName;
   addPlayer('random', 'random keys', () => randomPlayer(keys.length));
   if (dream.meta.readout) {
-    addPlayer('learned', 'who learned in the dream', () => learnedPlayer(self.DREAM_PLAYER, dream.meta));
+    addPlayer('learned', 'the learned player', () => learnedPlayer(self.DREAM_PLAYER, dream.meta));
   }
   for (const [n, gait] of (gaits ?? []).entries()) {
     addPlayer(`gait${n}`, `a gait: ${Math.round(gait.score)} m in the game`, () => gaitPlayer(gait, ticks));
@@ -39,10 +39,10 @@ function fillLists({ game, gaits, keys, ticks_per_frame: ticks }, model) {
 }
 
 // Clips lie beside the model, if it has any; they are loaded when the panel opens.
-async function findClips(model) {
+async function findClips() {
   if (!dream.meta.sha256['clips.js']) return;
   if (!byId('compare').open) await eventOf(byId('compare'), 'toggle');
-  await loadScript(`model/${model}/clips.js`);
+  await loadScript(`model/${modelName}/clips.js`);
   for (const [n, clip] of self.DREAM_CLIPS.entries()) {
     byId('beside').append(new Option(`recorded: ${clip.kind} keys`, String(n)));
   }
@@ -50,52 +50,46 @@ async function findClips(model) {
 
 async function showStarts() {
   for (const [n, start] of dream.meta.starts.entries()) {
-    const button = thumbnail('button', await dream.paint(start.z), '');
-    button.type = 'button';
-    button.setAttribute('aria-label', `Start state ${n + 1}`);
-    button.onclick = () => loop.queue(() => loop.restart(n));
-    byId('starts').append(button);
+    const onclick = () => loop.queue(() => loop.restart(n)), ariaLabel = `Start state ${n + 1}`;
+    byId('starts').append(thumbnail('button', await dream.paint(start.z), '', { ariaLabel, onclick }));
   }
 }
 
-function connect(model) {
+function connect() {
   keyboard = new HeldKeys(byId('keys'), dream.meta.keys, {
-    onKey: down => {
-      if (!down) return;
-      if (!loop.isPersonPlaying) loop.queue(() => loop.takeOver());
-    },
+    onKey: down => { if (down && !loop.isPersonPlaying) loop.queue(() => loop.takeOver()); },
     onRestart: () => loop.queue(() => loop.restart()),
   });
   const [brush, truthBrush] = ['picture', 'truth'].map(id => byId(id).getContext('2d'));
   loop = new Loop(dream, keyboard, brush, truthBrush, view);
-  const onDrag = (n, value) => loop.queue(() => loop.setNumbers([[n, value]]));
-  sliders = makeSliders(byId('sliders'), dream.meta, onDrag);
-  connectOptions();
-  connectPlaying();
+  const onDrag = (quantity, value) => loop.queue(() => loop.setZ(quantity.move(dream.z, value)));
+  sliders = makeSliders({ bodies: byId('readings'), numbers: byId('sliders') }, quantitiesOf(dream.meta), onDrag);
+  connectControls();
   connectPictures();
-  connectPanels(model);
 }
 
 async function start() {
-  const model = new URLSearchParams(location.search).get('model') ?? 'runner';
-  dream = await openModel(model);
+  dream = await openModel(modelName);
   fillTexts(dream.meta);
-  fillLists(dream.meta, model);
-  connect(model);
+  drawNetworks(byId('networks'), dream.meta, dream);
+  fillLists(dream.meta);
+  connect();
   await showStarts();
   loop.begin(0);
   loop.draw(await dream.paint());
   byId('controls').hidden = byId('first').hidden = false;
   document.body.dataset.state = 'ready';
-  say(`Ready: ${dream.meta.game}, dreamed by ${(dream.meta.parameters / 1e6).toFixed(1)} million parameters.`);
-  findClips(model).catch(error => notice(`The recorded clips are missing: ${error.message}`));
+  say(`Ready: ${dream.meta.game}, dreamed by ${megabytes(dream.meta.parameters)} million parameters.`);
+  speak(byId('status').textContent);
+  startTour();
+  findClips().catch(error => notice(`The recorded clips are missing: ${error.message}`));
   try {
     const link = readLink(dream.meta);
-    if (link) playLink(link);
+    if (link) openLink(link);
   } catch (error) {
     notice(`This link cannot be played: ${error.message}.`);
   }
   await explain('The dream stopped: reload the page', loop.run());
 }
 
-start().catch(error => fail(error.message));
+start().catch(fail);

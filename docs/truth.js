@@ -27,13 +27,9 @@ class Truth {
     this.rgba = this.source.begin();
   }
 
-  // Of the real game now: metres of this life, and whether it has ended.
-  get metres() {
-    return this.source.state(this.frame).metres;
-  }
-
-  get isOver() {
-    return this.source.state(this.frame).over;
+  // Of the real game now: {metres of this life, over: has it ended?}
+  get state() {
+    return this.source.state(this.frame);
   }
 
   recordedKeys() {
@@ -84,18 +80,14 @@ async function liveRunner(meta) {
     drawRunner(brush, runner);
     return brush.getImageData(0, 0, SIDE, SIDE).data;
   };
-  const begin = () => {
-    runner.restart();
-    return next([]);
-  };
-  return { begin, next, start: meta.starts[0], state: () => ({ metres: runner.score, over: runner.over }) };
+  return { start: meta.starts[0], begin: () => { runner.restart(); return next([]); }, next,
+    state: () => ({ metres: runner.score, over: runner.over }) };
 }
 
 // A recorded clip: {kind, keys: hexadecimal digits, start: {z, h, c}, frames, metres of each, where the game tells
 // them, picture: all frames in one, data URL}
 async function recordedClip(clip, meta) {
-  const image = new Image();
-  image.src = clip.picture;
+  const image = make('img', { src: clip.picture });
   await image.decode();
   const brush = surface(), columns = image.width / SIDE, digits = Math.ceil(meta.keys.length / 4);
   const frameAt = t => {

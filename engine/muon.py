@@ -5,6 +5,7 @@ here a convolution's weights count as one. What it brings is measured in docs/ex
 """
 import torch
 
+from engine import parallel
 from engine.training import has_bfloat16
 
 LARGEST = 512                      # wider matrices are left to AdamW: their orthogonal steps take too long
@@ -47,18 +48,21 @@ class Muon(torch.optim.AdamW):
         for group in self.param_groups:
             if not group["momentum"]:
                 continue
-            for weight in group["params"]:
-                if weight.grad is None:
-                    continue
+            weights, steps = [w for w in group["params"] if w.grad is not None], []
+            for n, weight in enumerate(weights):
                 state = self.state[weight]
                 if not state:  # AdamW looks for a step in every state that it loads
                     state |= {"step": torch.tensor(0.0), "average": torch.zeros_like(weight)}
                 average = state["average"]
                 average.mul_(group["momentum"]).add_(weight.grad)
-                step = orthogonalise((weight.grad + group["momentum"] * average).flatten(1))
+                step = (weight.grad + group["momentum"] * average).flatten(1)
+                is_own = n % parallel.WORLD == parallel.RANK  # of several processes, one does the iteration
+                steps.append(orthogonalise(step) if is_own else torch.zeros_like(step))
+            parallel.average(*steps)
+            for weight, step in zip(weights, steps):
                 scale = max(1, step.shape[0] / step.shape[1]) ** 0.5
                 weight.mul_(1 - group["lr"] * group["weight_decay"])
-                weight.add_(step.view_as(weight), alpha=-group["lr"] * scale)
+                weight.add_(step.view_as(weight), alpha=-group["lr"] * scale * parallel.WORLD)
                 weight.grad = None  # so AdamW leaves it alone
         return super().step(closure)
 

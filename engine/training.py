@@ -15,6 +15,7 @@ import torch
 
 import data
 import models
+from engine import parallel
 
 KINDS = {models.Autoencoder: (models.AutoencoderConfig, "train_ae.py"),
          models.Dynamics: (models.DynamicsConfig, "train_lstm.py")}
@@ -38,10 +39,13 @@ def pick_device(name=None):
     best = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(name or best)
+        if device.type == "cuda" and parallel.WORLD > 1:
+            device = torch.device("cuda", parallel.LOCAL_RANK)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise SystemExit(f"no device {name} here ({str(error).splitlines()[0]}): "
                          f"use --device {best}") from None
+    parallel.join(device)
     return device, lambda: torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device))
 
 
@@ -75,11 +79,12 @@ def history_entry(args, recording, frames, seconds, device):
     args: its arguments. recording: meta.json of its data. frames: in its training set. seconds: it took."""
     facts = ("game", "policy", "seed", "ticks_per_frame", "url")
     processor = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    processes = f"{parallel.WORLD} processes, " if parallel.WORLD > 1 else ""
     return {"command": data.command_line(),
             "arguments": {k: str(v) if isinstance(v, Path) else v for k, v in vars(args).items()},
             "data": {name: recording[name] for name in facts if name in recording},
             "frames": frames, "seconds": round(seconds),
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores, {processor}",
+            "machine": f"{processes}{platform.machine()}, {os.cpu_count()} cores, {processor}",
             "torch": str(torch.__version__)}
 
 

@@ -9,6 +9,7 @@ import time
 import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from unittest import mock
 
 import pytest
@@ -41,6 +42,12 @@ def complaint(result):
              if line.strip() and not PROGRESS.search(line)]
     assert result.returncode != 0 and len(lines) == 1, result.stderr
     return lines[0]
+
+
+def sharing(browser):
+    """As much of Playwright as capture/browser.py needs, whose browsers are all this one."""
+    kind = SimpleNamespace(executable_path=browser.browser_type.executable_path, launch=lambda **_: browser)
+    return SimpleNamespace(chromium=kind)
 
 
 def refusal(main, *args):

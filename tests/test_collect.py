@@ -1,6 +1,7 @@
 """collect.py as a user runs it: on the real runner, stopped, on a full disk, on pages it cannot play."""
 import json
 import os
+import re
 import shlex
 import signal
 import socket
@@ -17,7 +18,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from filelock import FileLock
-from helpers import PATIENCE, ROOT, collect, complaint, episodes, family, left_over, refusal
+from helpers import PATIENCE, ROOT, collect, complaint, episodes, family, left_over, refusal, sharing
 from PIL import Image
 
 import data
@@ -376,17 +377,33 @@ HELD = np.array([[1]] * 31 + [[0], [1], [0], [1], [0]], np.uint8)  # for 620 ms,
      "async function begin() { for (let n = 0; n < 5; n++) await frame(); level = 1;"
      "(function loop() { draw(); requestAnimationFrame(loop); })(); }",
      {"start": "begin()", "started": "level"}, None, (255, 255, 255)),
-    (f"{CANVAS}{DRAW.replace('x += 2;', 'x += 2; if (x > 60) location.reload();')}{LOOP}",
-     {"over": "x > 60"}, None, None),
+    (f"{CANVAS}{DRAW.replace('x += 2;', 'x += 2; if (x > 60) { alert(1); location.reload(); }')}{LOOP}",
+     {"over": "recorder.left"}, None, None),
+    # A CSS animation ends in time; idle times and messages drive the game; a menu and a wait before each life
+    (f"<style>@keyframes go {{ to {{ opacity: 0.5; }} }}</style>{CANVAS}{DRAW}{LOOP}"
+     "canvas.onanimationend = () => { heard += 1; };",
+     {"restart": "const { style } = canvas; x = 0; style.animation = 'none'; canvas.offsetWidth;"
+                 "style.animation = 'go 0.3s'"}, 1, None),
+    (f"{CANVAS}{DRAW.replace('x += 2', 'x = (x + 2) % 88')}const {{ port1, port2 }} = new MessageChannel();"
+     "port1.onmessage = () => { draw(); requestIdleCallback(() => port2.postMessage(0)); };"
+     "port2.postMessage(0);", {}, None, None),
+    (f"{CANVAS}{DRAW}{LOOP}let level;"
+     "onkeydown = e => { if (e.code === 'Enter') setTimeout(() => level = 1, 300); };",
+     {"restart": "level = x = 0; press('Enter')", "skip_until": "level", "score": "level"}, 0, None),
+    # A pressed mouse, a finger, a pointer that goes there and back
+    (f"{CANVAS}{DRAW}{LOOP}canvas.onmousedown = e => {{ heard += e.offsetX === 24 && e.buttons === 1; }};",
+     {"keys": ["mouse:0.25,0.5"]}, 3, None),
+    (f"{CANVAS}{DRAW}{LOOP}canvas.onclick = e => {{ heard += e.offsetX === 48; }};",
+     {"keys": ["mouse:click"]}, 2, None),
+    (f"{CANVAS}{DRAW}{LOOP}canvas.ontouchstart = e => {{ heard += e.touches[0].target === canvas; }};",
+     {"keys": ["touch:left"]}, 3, None),
+    (f"{CANVAS}{DRAW}{LOOP}onpointermove = e => {{ heard += 1; }};", {"keys": ["pointer:right"]}, 5, None),
 ])
 def test_what_games_do_is_recorded(browser, tmp_path, page, content, score, corner):
     """The square moves, keys are heard as often as in a browser, and what lies behind is seen."""
     page = page.replace("{}", "") + "</script>"
     description = load_game(str(game(tmp_path, page, **{"score": "heard"} | content)))
-    kind = browser.browser_type
-    playwright = SimpleNamespace(chromium=SimpleNamespace(  # all recorders share the browser of the tests
-        executable_path=kind.executable_path, launch=lambda **_: browser))
-    recorder = Recorder(playwright, description)
+    recorder = Recorder(sharing(browser), description)
     episode = recorder.play(HELD, 1)
     recorder.page.close()
     moves = (episode["frames"] != episode["frames"][0]).any((1, 2, 3))
@@ -395,8 +412,23 @@ def test_what_games_do_is_recorded(browser, tmp_path, page, content, score, corn
         assert episode["score"][-1] - episode["score"][0] == score
     if corner:
         assert tuple(episode["frames"][0, 90, 90]) == corner
-    if "x >" in description.over:
+    if "left" in description.over:
         assert episode["restart"].sum() > 1
+
+
+def test_loading_takes_no_virtual_time_and_a_fresh_page_is_as_new(browser, tmp_path):
+    """Pictures of the clock are the same however long a page loads, and in each episode of fresh pages."""
+    page = (CANVAS.replace("{}", "") + DRAW.replace("x += 2", "x = performance.now() / 100 % 90") + LOOP +
+            "let loaded = 0;"
+            "setTimeout(async () => { for (; loaded < 3; loaded++) await fetch(`?${loaded}`); });</script>")
+    description = load_game(str(game(tmp_path, page, ready="loaded === 3", fresh=True)))
+    recorder = Recorder(sharing(browser), description)
+    first = recorder.play(HELD, 1)["frames"]
+    recorder.page.route(re.compile(r"\?1$"), lambda route: (time.sleep(0.3), route.continue_()))
+    assert (recorder.play(HELD, 1)["frames"] == first).all()
+    recorder.game.fresh = False
+    assert (recorder.play(HELD, 1)["frames"] != first).any()
+    recorder.page.close()
 
 
 @pytest.mark.parametrize(("allow", "reached"), [([], "no,no"), (["localhost", "{address}"], "yes,yes")])
@@ -499,13 +531,10 @@ def test_a_game_that_cannot_be_played_is_one_clear_line(browser, tmp_path, conte
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     content = {name: value and value.replace("{port}", str(port)) for name, value in content.items()}
-    kind = browser.browser_type
-    playwright = SimpleNamespace(chromium=SimpleNamespace(  # all recorders share the browser of the tests
-        executable_path=kind.executable_path, launch=lambda **_: browser))
     keys = policies.random_keys(6, 1, np.random.default_rng([0, 0]))
     try:
         with pytest.raises(GameError) as caught:
-            Recorder(playwright, load_game(str(game(tmp_path, **content)))).play(keys, 3)
+            Recorder(sharing(browser), load_game(str(game(tmp_path, **content)))).play(keys, 3)
     finally:
         browser.contexts[-1].close()
     line = str(caught.value)

@@ -161,7 +161,7 @@ def test_make_has_the_targets_and_variables_that_are_used():
 
 
 def test_the_guide_shows_the_whole_description():
-    description = (ROOT / "tests" / "paddle" / "paddle.py").read_text()
+    description = (ROOT / "tests" / "games" / "breakout.py").read_text()
     assert f"```python\n{description}```" in PAGES["docs/own-game.md"]
 
 

@@ -139,6 +139,40 @@ def test_start_states_are_true_moments_of_held_out_lives(toy_data, toy_model):
     assert moments[0] == 0 and all(10 <= m < 25 for m in moments[1:]) and len(set(moments)) == 8
 
 
+def test_readings_are_those_that_hold_on_other_episodes(tmp_path):
+    """The trunk leans as z[0] says, degree by degree; the knees, and all else, are noise."""
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(6, 50, 16)).astype(np.float32)
+    over = np.zeros((6, 50), bool)
+    over[:, 40:] = True
+    for episode in range(6):
+        pose = rng.normal(size=(50, 12, 3)).astype(np.float32)
+        pose[:, 0, 2] = np.where(over[episode], 1, 0.3 + np.radians(10 * z[episode, :, 0]))
+        data.save_episode(data.episode_path(tmp_path, episode), {
+            "frames": np.zeros((50, 96, 96, 3), np.uint8), "keys": np.zeros((50, 4), np.uint8),
+            "restart": np.arange(50) == 0, "over": over[episode], "pose": pose})
+    latents = data.Latents(np.arange(6), z, np.zeros((6, 50, 4), np.uint8), over, over, {})
+    reading, = export.fit_readings(tmp_path, latents)
+    assert (reading["name"], reading["unit"]) == ("leans forward", "°") and reading["r2"] > 0.99
+    np.testing.assert_allclose(reading["weights"][1:], 10 * np.eye(16)[0], atol=0.5)
+    np.testing.assert_allclose(np.abs(reading["correlation"]), np.eye(16)[0], atol=0.2)
+    assert reading["low"] == pytest.approx(-23, abs=6) and reading["high"] == pytest.approx(23, abs=6)
+
+
+def test_the_map_shows_where_real_play_differs_most(toy_model):
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(1000, 16)) * np.where(np.arange(16) == 3, 5, 1)
+    drawn = export.make_map(z, np.ones(16))
+    first, *_ = axes = np.array(drawn["axes"])
+    assert np.abs(first[1:]).argmax() == 3 and abs(axes[0, 1:] @ axes[1, 1:]) < 0.01 * (first[1:] @ first[1:])
+    places = axes[:, 0] + z[::4] @ axes[:, 1:].T
+    assert np.abs(places - drawn["points"]).max() < 0.6 and (np.abs(places - 50) < 55).mean() > 0.97
+    meta = json.loads((toy_model / "meta.json").read_text())
+    assert meta["map"]["points"] and meta["sizes"]["encoder"][:2] == [[96, 96, 3], [48, 48, 8]]
+    assert meta["sizes"]["dynamics"] == [[128], [128], [128], [1024], [2048], [1024], [16]]
+    assert meta["sizes"]["decoder"][-1] == [96, 96, 3]
+
+
 @pytest.mark.slow
 def test_two_exports_give_equal_bytes_and_keep_what_else_is_there(toy_data, toy_model, tmp_path):
     (tmp_path / "note.txt").write_text("mine")

@@ -1,15 +1,23 @@
-"""A game that only its description knows, tests/paddle: the guide's commands made small, page and app."""
+"""Games that only their descriptions know, tests/games: recorded, checked, described; the guide's commands
+made small with one of them, in page and app."""
+import contextlib
+import dataclasses
 import json
 import re
 import shlex
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
 import pytest
-from helpers import ROOT, WATCH, dreamed, run, running
+from helpers import ROOT, WATCH, dreamed, refusal, run, running, sharing
 
 import data
+from capture import check, policies
+from capture.browser import Recorder
+from capture.games import load_game
+from collect import main
 
 KEYS = ["ArrowLeft", "ArrowRight", "Space"]
 NAMES = ["←", "→", "Space"]
@@ -18,6 +26,92 @@ SMALL = {"collect.py": ["--frames", 40], "train_ae.py": ["--epochs", 2, "--batch
          "encode.py": ["--live", 23], "train_lstm.py": ["--epochs", 2, "--batch", 4],
          "evaluate.py": ["--dream-frames", 40]}
 EPISODES = ["--episodes", 21]
+
+
+@pytest.mark.parametrize("name", ["breakout", "jump", "rocks"])
+def test_games_of_three_kinds_record_and_give_the_same_bytes_twice(browser, name):
+    """A timer and one move for each drawing, a canvas and WebGL, keys and the mouse, globals and a module."""
+    game = dataclasses.replace(load_game(str(ROOT / f"tests/games/{name}.py")), fresh=True)
+    playwright = SimpleNamespace(chromium=browser.browser_type) if game.webgl else sharing(browser)
+    recorder = Recorder(playwright, game)
+    keys = policies.random_keys(200, len(game.keys), np.random.default_rng(1))
+    first, second = recorder.play(keys, 3), recorder.play(keys, 3)
+    assert all((first[array] == second[array]).all() for array in first)
+    assert first["restart"].sum() > 2 and (first["over"][:-1] == first["restart"][1:]).all()
+    starts = np.flatnonzero(first["restart"])
+    assert np.ptp(first["score"][starts]) < 0.1 and (np.diff(starts) > 3).all()
+    recorder.game.fresh = False
+    for k in range(len(game.keys)):
+        held = np.zeros((20, len(game.keys)), np.uint8)
+        held[:, k] = 1
+        assert (recorder.play(held, 3)["frames"] != recorder.play(0 * held, 3)["frames"]).any(), game.keys[k]
+    if game.webgl:
+        recorder.game.webgl = "shown"  # the same, scaled down from what the page shows
+        recorder.open()
+        shown = recorder.play(keys[:50], 3)["frames"].astype(int)
+        assert np.abs(shown - first["frames"][:50]).mean() < 3 and np.ptp(shown) > 200
+        recorder.browser.close()
+    else:
+        recorder.page.close()
+
+
+PAGE = """<canvas id=game width=96 height=96></canvas><script>
+const brush = document.querySelector("#game").getContext("2d");
+let x = 0, hue = 0, over = false;
+onkeydown = (e) => { if (e.code === "KeyA") x += 9; };
+setInterval(() => { x += 1; over = over || x > 60; brush.clearRect(0, 0, 96, 96);
+brush.fillStyle = `hsl(${hue},50%,50%)`; brush.fillRect(x, 0, 9, 9); }, 40);</script>"""
+
+
+@pytest.mark.parametrize(("content", "code", "expected"), [
+    ({}, 0, ["canvas", "good to record", "a frame is 3 ticks", "change the picture: a\n"]),
+    ({"keys": ["a", "b"], "restart": "x = 0", "tick_ms": 16}, 1, [
+        "b changes nothing: check the name", "over is still true after restart",
+        "its timers wait 40 ms: is tick_ms one of them?", "to change (!)"]),
+    ({"restart": "x = 0; hue += 40; over = false"}, 1, ["differs from frame 0 on", "fresh = True"])])
+def test_a_description_is_checked(browser, tmp_path, capsys, monkeypatch, content, code, expected):
+    monkeypatch.setattr(check, "LONG", 80)
+    monkeypatch.setattr(check, "sync_playwright", lambda: contextlib.nullcontext(sharing(browser)))
+    monkeypatch.setattr(Recorder, "close", lambda recorder: recorder.page.close())
+    (tmp_path / "index.html").write_text(PAGE)
+    content = {"serve": ".", "url": "index.html", "canvas": "#game", "keys": ["a"], "tick_ms": 40,
+               "restart": "x = 0; over = false", "over": "over", **content}
+    path = tmp_path / "toy.py"
+    path.write_text("".join(f"{name} = {value!r}\n" for name, value in content.items()))
+    args = SimpleNamespace(supersample=1, timeout=20, ticks_per_frame=3)
+    assert check.check(load_game(str(path)), args, tmp_path / "check.png") == code
+    output = capsys.readouterr().out
+    assert all(words in output for words in expected), output
+    assert len(output.splitlines()) < 13 and (tmp_path / "check.png").exists()
+
+
+def test_a_first_draft_is_written(browser, tmp_path, monkeypatch):
+    monkeypatch.setattr(check, "sync_playwright", lambda: contextlib.nullcontext(sharing(browser)))
+    monkeypatch.setattr(Recorder, "close", lambda recorder: recorder.page.close())
+    text, draft = check.describe(str(ROOT / "tests/games/breakout.html")), {}
+    exec(text, draft)
+    assert draft["canvas"] == "#game" and draft["url"] == "breakout.html"
+    assert "newGame" in text and "lost" in text
+    assert set(draft["keys"]) == {"ArrowLeft", "ArrowRight", "Space", "Enter"}
+    draft = check.describe(str(ROOT / "tests/games/rocks.html"))
+    assert "webgl = True" in draft and "mouse:click" in draft and "tick_ms = 16 " in draft
+    assert "no page" in refusal(main, "--describe", tmp_path)
+    (tmp_path / "index.html").write_text("<iframe src=game.html></iframe>")
+    assert "has no canvas canvas, but 1 iframe" in refusal(main, "--describe", tmp_path)
+
+
+def test_names_of_games_and_keys(tmp_path):
+    text = 'serve = "."\nurl = "page.html"\ncanvas = "c"\ntick_ms = 20\nrestart = over = "1"\n'
+    (tmp_path / "runner.py").write_text(f"{text}keys = ['a']\n")
+    assert "a game that ships is called runner" in refusal(main, "--game", tmp_path / "runner.py")
+    (tmp_path / "toy.py").write_text(f"{text}keys = ['mouse:middle']\n")
+    assert "write mouse:click" in refusal(main, "--game", tmp_path / "toy.py")
+    (tmp_path / "toy.py").write_text(f"{text}keys = ['a', 'mouse:click', 'touch:left', 'pointer:.2,1']\n")
+    digests = set()
+    for page in ("one", "another"):  # two games with the same name and description are not the same
+        (tmp_path / "page.html").write_text(page)
+        digests.add(load_game(str(tmp_path / "toy.py")).digest)
+    assert len(digests) == 2
 
 
 def guide():
@@ -36,24 +130,24 @@ def play(root, script, args):
 
 
 @pytest.fixture(scope="module")
-def recorded_paddle(tmp_path_factory):
-    """data/paddle after the guide's first command."""
+def recorded_breakout(tmp_path_factory):
+    """data/breakout after the guide's first command."""
     root = tmp_path_factory.mktemp("own")
     play(root, *guide()[0])
-    return root / "paddle"
+    return root / "breakout"
 
 
 @pytest.fixture(scope="module")
-def folder(recorded_paddle):
-    """data/paddle after all commands of the guide."""
+def folder(recorded_breakout):
+    """data/breakout after all commands of the guide."""
     for script, args in guide()[1:]:
-        play(recorded_paddle.parent, script, args)
-    return recorded_paddle
+        play(recorded_breakout.parent, script, args)
+    return recorded_breakout
 
 
-def test_a_recorded_episode_shows_the_game(recorded_paddle):
+def test_a_recorded_episode_shows_the_game(recorded_breakout):
     """The paddle moves as the keys say, in every frame of an episode in which it is not at a wall."""
-    path = data.episode_path(recorded_paddle / "frames", 3)
+    path = data.episode_path(recorded_breakout / "frames", 3)
     episode = data.load_episode(path, ("frames", "keys", "restart", "score"))
     frames, keys = episode["frames"].astype(int), episode["keys"]
     assert keys.shape == (40, 3) and episode["score"].shape == (40,) and episode["restart"][0]
@@ -69,7 +163,7 @@ def test_a_recorded_episode_shows_the_game(recorded_paddle):
 @pytest.mark.slow
 def test_the_model_folder_describes_this_game(folder):
     meta = json.loads((folder / "model" / "meta.json").read_text())
-    assert (meta["game"], meta["keys"], meta["shape"]) == ("paddle", KEYS, [240, 160])
+    assert (meta["game"], meta["keys"], meta["shape"]) == ("breakout", KEYS, [240, 160])
     assert (meta["tick_ms"], meta["ticks_per_frame"], meta["frame_ms"]) == (20, 2, 40)
     dynamics = onnxruntime.InferenceSession(folder / "model" / "dynamics.onnx")
     assert {x.name: x.shape for x in dynamics.get_inputs()}["keys"] == ["N", 3]
@@ -85,12 +179,12 @@ def test_the_report_has_the_kinds_of_keys_that_this_game_knows(folder):
 
 @pytest.fixture(scope="module")
 def page(browser, folder, tmp_path_factory):
-    """docs/index.html, opened as a file, with the model as docs/model/paddle."""
+    """docs/index.html, opened as a file, with the model as docs/model/breakout."""
     site = shutil.copytree(ROOT / "docs", tmp_path_factory.mktemp("site") / "docs",
                            ignore=shutil.ignore_patterns("model", "report"))
-    shutil.copytree(folder / "model", site / "model" / "paddle")
+    shutil.copytree(folder / "model", site / "model" / "breakout")
     page = browser.new_page(bypass_csp=True)
-    page.goto((site / "index.html").as_uri() + "?model=paddle")
+    page.goto((site / "index.html").as_uri() + "?model=breakout")
     page.wait_for_selector("body:not([data-state=loading])")
     assert page.evaluate("document.body.dataset.state") == "ready", page.locator("#status").text_content()
     page.evaluate(WATCH)
@@ -110,9 +204,9 @@ def pressed(page):
 @pytest.mark.slow
 def test_the_page_names_the_game_and_its_keys(page):
     assert page.locator("#keys button").all_inner_texts() == NAMES
-    assert page.title() == page.locator("h1").text_content() == "paddle, hallucinated"
-    assert page.locator("#status").text_content().startswith("Ready: paddle")
-    assert page.get_by_role("link").count() == 0  # there is no page of the real paddle
+    assert page.title() == page.locator("h1").text_content() == "breakout, hallucinated"
+    assert page.locator("#status").text_content().startswith("Ready: breakout")
+    assert page.get_by_role("link").count() == 0  # there is no page of the real breakout
     assert aspect(page.locator("#picture")) == pytest.approx(1.5, rel=0.01)
 
 
@@ -158,7 +252,7 @@ def test_the_app_plays_it_and_serves_the_page_with_it(folder, browser):
         page.goto(url)
         page.wait_for_selector("canvas[data-step]")
         assert page.locator(".keys button").all_inner_texts() == NAMES
-        assert page.title() == page.locator("h1").text_content() == "paddle, hallucinated"
+        assert page.title() == page.locator("h1").text_content() == "breakout, hallucinated"
         assert aspect(page.locator("canvas")) == pytest.approx(1.5, rel=0.01)
         image = "document.querySelector('canvas').toDataURL()"
         page.keyboard.press("r")
@@ -171,5 +265,5 @@ def test_the_app_plays_it_and_serves_the_page_with_it(folder, browser):
         assert page.locator(".keys [aria-pressed=true]").count() == 0
         page.goto(url + page.locator("a", has_text="browser alone").get_attribute("href"))
         page.wait_for_selector("body:not([data-state=loading])")
-        assert page.locator("#status").text_content().startswith("Ready: paddle")
+        assert page.locator("#status").text_content().startswith("Ready: breakout")
         page.close()

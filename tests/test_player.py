@@ -118,9 +118,9 @@ def test_a_player_of_another_model_is_refused(learned, tmp_path, change, words):
 
 def test_a_player_that_is_not_there_or_of_another_game_is_one_line(learned, tmp_path):
     assert "no model in" in refusal(collect_main, "--data", tmp_path, "--player", tmp_path / "player.json")
-    paddle = ROOT / "tests/paddle/paddle.py"
+    breakout = ROOT / "tests/games/breakout.py"
     player = learned / "runner/model/player.json"
-    line = refusal(collect_main, "--data", tmp_path, "--game", paddle, "--player", player)
+    line = refusal(collect_main, "--data", tmp_path, "--game", breakout, "--player", player)
     assert "name a player of this game" in line
 
 

@@ -1,25 +1,32 @@
 """The whole chain of scripts on the real runner in a real Chromium, and what they do with bad input."""
 import json
+import multiprocessing
+import os
 import resource
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from argparse import Namespace
+from contextlib import nullcontext
 from functools import partial
+from unittest import mock
 
 import numpy as np
 import onnxruntime
 import pytest
 import torch
-from helpers import ROOT, complaint, refusal, run
+from helpers import ROOT, complaint, processes_of, refusal, run
 from PIL import Image
+from torch import distributed
 
 import data
+import encode
 import models
 import train_ae
 import train_lstm
-from engine import training
+from engine import muon, parallel, training
 
 TRAIN_AE = ("train_ae.py", "--clip-len", 16, "--edge", 0.1, "--interpretability", 1)
 TRAIN_LSTM = ("train_lstm.py", "--hidden", 48, "--widths", 80, 40, "--rollout", 4, "--batch", 2)
@@ -165,6 +172,97 @@ def test_a_decoder_alone_leaves_the_encoder_as_it_is(chain, tmp_path):
                      for folder in (chain, root / "runner"))
     for name, weight in before.items():
         assert torch.equal(weight, after[name]) == name.startswith("encoder"), name
+
+
+# ---------------------------------------------------------------------------------------- several processes
+
+def weights_after_a_step(rank, world, folder):
+    """One step of both trainings in float32, as this process of so many: writes the weights it has then."""
+    parallel.RANK, parallel.WORLD, muon.has_bfloat16 = rank, world, lambda device: False
+    if world > 1:
+        distributed.init_process_group("gloo", f"file://{folder}/{world}", rank=rank, world_size=world)
+    rng = np.random.default_rng(0)
+    frames = torch.from_numpy(rng.integers(0, 256, (8, 96, 96, 3), np.uint8))
+    z, keys, over = (torch.from_numpy(rng.random(shape, np.float32))
+                     for shape in ((4, 9, 16), (4, 9, 4), (4, 9)))
+    torch.manual_seed(0)
+    small = {"decoder_hidden": 32, "channels": (16, 16, 16, 16)}
+    models_ = (models.Autoencoder(models.AutoencoderConfig(**small)),
+               models.Dynamics(models.DynamicsConfig(hidden=24, widths=(32,))))
+    losses_ = {"edge": 0.1, "interpretability": 1}, Namespace(noise=0.1, over_weight=1, teacher_weight=4)
+    steps = (lambda: train_ae.train_step(models_[0], parallel.share(frames), 2, losses_[0], nullcontext)[0],
+             lambda: train_lstm.train_step(models_[1], *map(parallel.share, (z, keys, over)), torch.ones(16),
+                                           losses_[1], rollout=3))
+    for model, step in zip(models_, steps):
+        optimizer = muon.make_optimizer(model, 1e-3, 0.03, 0.1)
+        step().backward()
+        parallel.average_gradients(model)
+        optimizer.step()
+    torch.save([model.state_dict() for model in models_], f"{folder}/{world}_{rank}.pt")
+
+
+def test_a_step_of_several_processes_is_that_of_one(tmp_path):
+    fork = multiprocessing.get_context("fork")
+    processes = [fork.Process(target=weights_after_a_step, args=(rank, world, tmp_path))
+                 for world in (1, 2) for rank in range(world)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    alone, *others = (torch.load(tmp_path / f"{name}.pt") for name in ("1_0", "2_0", "2_1"))
+    for other in others:
+        for a, b in zip(alone, other):
+            for name, weight in a.items():
+                torch.testing.assert_close(b[name], weight, atol=1e-4, rtol=1e-3, msg=name)
+    with pytest.raises(SystemExit, match="--batch"), mock.patch.object(parallel, "WORLD", 3):
+        parallel.share(np.arange(8))
+
+
+def test_latents_of_other_machines_are_copied_and_what_differs_is_named(toy_data, tmp_path, capsys):
+    """Equal overlaps are fine; the one episode that differs is kept as it was; another encoder is refused."""
+    for name, numbers in (("a", range(8)), ("b", range(6, 21)), ("c", ())):
+        shutil.copytree(toy_data / "runner" / "latents", tmp_path / name / "runner" / "latents")
+        folder = tmp_path / name / "runner" / "latents"
+        for number, path in data.episode_files(folder).items():
+            if number not in numbers:
+                path.unlink()
+    data.save_episode(data.episode_path(folder.parents[2] / "b/runner/latents", 7), {"z": np.zeros(2)})
+    data.write_json(folder / "meta.json", {"encoder": "another"})
+    arguments = ["encode.py", "--data", str(tmp_path / "whole"), "--merge"]
+    with mock.patch("sys.argv", [*arguments, str(tmp_path / "a"), str(tmp_path / "b")]):
+        encode.main()
+    whole = tmp_path / "whole" / "runner" / "latents"
+    for number, path in data.episode_files(toy_data / "runner" / "latents").items():
+        assert data.episode_path(whole, number).read_bytes() == path.read_bytes(), number
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if "differs" in line and "episode_000007.npz" in line] == [lines[1]]
+    assert "no latents of the same" in refusal(encode.main, *arguments[1:], tmp_path / "c")
+
+
+@pytest.mark.slow
+def test_a_killed_process_ends_the_training_and_another_number_goes_on(chain, tmp_path):
+    """One line is the training's, torchrun adds its own. In the end it is the training of one process."""
+    root = copy_chain(chain, tmp_path, "lstm*")
+    command = [ROOT / TRAIN_LSTM[0], *TRAIN_LSTM[1:], "--data", root, "--epochs", 2]
+    process = subprocess.Popen([sys.executable, "-m", "torch.distributed.run", "--standalone",
+                                "--nproc-per-node", "2", *map(str, command)],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert "epoch 0 of 2" in process.stdout.readline()
+    last = max(pid for pid, line in processes_of(process.pid).items() if "distributed.run" not in line)
+    while not (root / "runner" / "lstm_resume.pt").exists():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.01)
+    os.kill(last, signal.SIGKILL)
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode and errors.count("the same command goes on") == 1, errors
+    assert output.count("epoch") == 1, output
+    assert run(*TRAIN_LSTM, *command[len(TRAIN_LSTM):]).returncode == 0
+    resumed, whole = (torch.load(folder / "runner" / "lstm_resume.pt", weights_only=True)
+                   for folder in (root, chain.parent))
+    assert resumed["epoch"] == 2 and resumed["best"] == pytest.approx(whole["best"], abs=0.02)
+    for name, weight in whole["weights"].items():
+        assert (resumed["weights"][name] - weight).norm() < 0.15 * weight.norm() + 1e-3, name  # of bfloat16
 
 
 # -------------------------------------------------------------------------------------------------- bad input

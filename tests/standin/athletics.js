@@ -173,7 +173,7 @@ function draw() {
 const app = { frame_time: STEP, overflow: 0, max_frame_time: 0.25 };
 if (has("render_rate")) app.render_rate = -1;
 const game = new Athlete(app);
-const now = () => (has("clock") ? performance.now() : document.timeline.currentTime) / 1000;
+const now = () => (has("clock") ? performance.now() : performance.mark("now").startTime) / 1000;
 let last = now(), waits = 20; // frames until the pictures would have come
 function frame() {
   requestAnimationFrame(frame);

@@ -1,6 +1,6 @@
-"""A paddle and a ball in index.html, beside this file: all that the recorder knows about them."""
+"""A paddle, a ball and bricks in breakout.html, beside this file: all that the recorder knows about them."""
 serve = "."                                   # folder that is served on loopback: this one
-url = "index.html"                            # page in it
+url = "breakout.html"                         # page in it
 canvas = "#game"                              # what is recorded
 keys = ["ArrowLeft", "ArrowRight", "Space"]   # what the recorder presses and the dream reacts to
 tick_ms = 20                                  # one fixed update of the game

@@ -1,0 +1,85 @@
+'use strict';
+// What is shown of the dream beside its picture: metres, curves, sliders, pace, the truth. Loop reports to `view`.
+
+let best = 0;  // metres that a person has run in this dream
+
+function showMoment() {
+  const { past, at } = loop, { meta } = dream;
+  byId('past').max = past.length - 1;
+  byId('past').value = at;
+  byId('past').ariaValueText = `frame ${dream.frame}`;
+  byId('sum').textContent = sumToText(dream.sum);
+  if (byId('inside').open) {
+    const frames = Math.round(1000 * TRAIL_S / meta.frame_ms), trail = past.slice(Math.max(at + 1 - frames, 0), at + 1);
+    sliders.show(dream.z);
+    drawNumbers(byId('chart'), meta, trail, frames);
+    if (meta.map) drawMap(byId('map'), meta.map, trail);
+  }
+  if (loop.truth?.differences.length) showDifferences(loop.truth.differences);
+}
+
+function showDifferences(differences) {
+  const canvas = byId('difference'), colour = getComputedStyle(canvas).color;
+  drawCurves(canvas, [{ colour, values: differences.map(x => Math.min(x / 64, 1)) }], 100);
+  byId('difference-now').textContent = differences.at(-1).toFixed(1);
+}
+
+function showTruth(truth) {
+  byId('truth-stage').hidden = !truth;
+  document.body.dataset.beside = truth ? 'yes' : '';
+  byId('stage').querySelector('figcaption').hidden = !truth;
+  byId('sync').disabled = !truth || truth.isRecorded;
+  if (!truth) byId('beside').value = '';
+}
+
+// Metres of this life, from the dream's own memory, and of the truth beside it.
+function showMetres() {
+  const { metres, over, truth, isPersonPlaying } = loop, text = `${Math.max(metres, 0).toFixed(1)} m`;
+  const real = truth?.state.metres;
+  if (isPersonPlaying && metres > best) best = metres;
+  byId('score').hidden = !dream.meta.readout || Boolean(truth?.isRecorded);
+  byId('metres').textContent = text;
+  byId('best').textContent = best > 0.05 ? `best ${best.toFixed(1)} m` : '';
+  byId('truth-metres').textContent = real === undefined ? '' : `, ${real.toFixed(1)} m`;
+  if (!over || byId('score').hidden) return;
+  const fell = `${isPersonPlaying ? 'You fell' : 'Fell'} at ${text}`;
+  byId('fell').replaceChildren(make('span', {}, fell));  // a new one fades anew
+  if (isPersonPlaying) speak(fell);
+}
+
+function showPace(rate, isLate) {
+  const [p50, p95] = percentiles(loop.times), fullRate = 1000 * loop.speed / dream.meta.frame_ms;
+  const slow = isLate && rate < 0.9 * fullRate
+    ? `: this machine is slow, the game's time runs ${(fullRate / rate).toFixed(1)} times slower` : '';
+  byId('pace').textContent = loop.paused ? 'Paused.' : `${p50.toFixed(1)} ms a frame · ${rate.toFixed(1)} frames/s${slow}`;
+  byId('smooth').checked = loop.smooth;
+  for (const [id, figure] of Object.entries({ rate, p50, p95 })) byId(id).textContent = figure.toFixed(1);
+}
+
+const view = {
+  notice, moment: showMoment, truth: showTruth, pace: showPace, metres: showMetres,
+  drift: (value, isPulled) => {
+    Object.assign(byId('drift'), { value, title: value.toFixed(2) });
+    byId('pulled').textContent = isPulled ? 'It drifts, and is pulled back.' : '';
+  },
+  ghosts: fallen => { byId('fallen').textContent = `${fallen} of ${GHOSTS} have fallen`; },
+  player: name => {
+    byId('player').value = name;
+    byId('watch').textContent = name === 'you' ? 'Watch it run' : 'Play yourself';
+  },
+  hold: z => sliders.hold(z),
+};
+
+// The layers of the networks, each as high as its picture and as wide as it has channels, with its size under it. Of an
+// earlier model the LSTM alone is known.
+function drawNetworks(box, { keys, z_low: { length: z }, sizes }, { layers, hidden }) {
+  const { encoder = [], dynamics = new Array(layers).fill([hidden]), decoder = [] } = sizes ?? {};
+  const layer = size => {
+    const bar = make('i'), [high, , wide] = size.length > 1 ? size : [size / 16, 0, 1];
+    bar.style.height = `${6 + 9 * Math.log2(1 + high)}px`;
+    bar.style.width = `${6 + 5 * Math.log2(wide)}px`;
+    return make('span', {}, bar, size.join('×'));
+  };
+  const networks = { encoder, 'LSTM, then linear layers': [[z + keys.length], ...dynamics], decoder: [[z], ...decoder] };
+  box.append(...Object.entries(networks).map(([name, all]) => make('div', {}, make('b', {}, name), ...all.map(layer))));
+}
