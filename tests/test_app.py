@@ -103,6 +103,7 @@ def is_stay(request):
     return '"fn_name":"stay"' in (request.post_data or "")
 
 
+@pytest.mark.slow
 def test_pause_step_and_speed(page):
     def step():
         return int(page.locator("canvas").get_attribute("data-step"))
@@ -408,6 +409,7 @@ def test_bad_calls_of_a_script(client, tmp_path, name, call, words):
         client.predict(*call, api_name=f"/{name}")
 
 
+@pytest.mark.slow
 def test_large_file_is_refused(page):
     page.get_by_role("tab", name="Compare an episode").click()
     assert page.locator("text=50 MB and 10,000 frames").is_visible()
@@ -522,7 +524,7 @@ def test_nobody_watches_the_visitors(server, path):
     assert error.value.code == 403
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("stop", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_it_ends_in_one_line_while_calls_run(tmp_path, monkeypatch, stop):
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     with running() as (process, url, _):

@@ -295,8 +295,8 @@ def test_a_damaged_meta_is_named(copy):
     assert "meta.json is not valid JSON" in refusal(main, "--data", copy, *SIZES)
 
 
-@pytest.mark.parametrize("victim", ["episode_000003.part", pytest.param("meta.json.part", marks=SLOW),
-                                    pytest.param("contact_sheet.png", marks=SLOW)])
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["episode_000003.part", "meta.json.part", "contact_sheet.png"])
 def test_a_full_disk_is_one_line_and_what_is_recorded_stays(copy, recorded, victim):
     folder = copy / "runner" / "frames"
     kept = episodes(copy)
@@ -490,6 +490,7 @@ def test_of_a_local_copy_its_page_what_that_names_and_folders_are_served(tmp_pat
     server.http.shutdown()
 
 
+@pytest.mark.slow
 def test_machines_share_a_recording(recorded, tmp_path):
     """The parts of two, copied into one folder, are the recording of one."""
     for k in (1, 2):

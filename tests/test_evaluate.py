@@ -313,6 +313,7 @@ def test_report_holds_every_figure(report, toy_model):
         "report.json", "table.md", "rollout.png", "survival.png", "lives.png", "filmstrip.png", "clip.gif"}
 
 
+@pytest.mark.slow
 def test_an_earlier_report_is_a_column_of_a_new_one(report, toy_data, toy_model, tmp_path):
     """Its models are not measured again, they need not even exist."""
     before = json.loads((report / "report.json").read_text())

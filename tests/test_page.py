@@ -159,7 +159,7 @@ def held_keys(page):
 
 # --------------------------------------------------------------------------------------------- opening, words
 
-@pytest.mark.parametrize("scheme", ["http", "file"])
+@pytest.mark.parametrize("scheme", [pytest.param("http", marks=pytest.mark.slow), "file"])
 def test_it_plays_without_a_word_in_the_console_or_a_foreign_request(open_page, addresses, scheme):
     page = open_page(scheme, strict=True)
     assert state(page) == "ready" and status(page).startswith("Ready: runner")
@@ -313,7 +313,7 @@ def test_everything_has_a_name_and_can_be_reached_by_keyboard(page):
     assert {"restart", "pause", "speed", "player", "model", "file", "beside", "gif", "link"} <= reached
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_axe_finds_nothing(page, scheme):
     """axe-core, the checker of accessibility, with all panels open."""
     page.emulate_media(color_scheme=scheme)
@@ -830,6 +830,7 @@ def test_it_goes_on_from_a_picture_of_ones_own(page, game_picture):
     page.wait_for_selector("#notice:has-text('address of a picture')")
 
 
+@pytest.mark.slow
 def test_a_browser_that_adds_noise_to_canvases_is_noticed(open_page, page):
     """As Firefox does with resistFingerprinting."""
     assert page.locator("#noise").is_hidden()

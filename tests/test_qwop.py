@@ -416,8 +416,8 @@ def kill(pid, kind, but=()):
         os.kill(other, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("victim", ["browser", pytest.param("renderer", marks=SLOW),
-                                    pytest.param("gpu-process", marks=SLOW)])
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["browser", "renderer", "gpu-process"])
 def test_a_browser_that_dies_costs_nothing_but_time(recorded, tmp_path, victim):
     command = [sys.executable, ROOT / "collect.py", "--data", tmp_path, "--workers", 1, *SIZES]
     process = subprocess.Popen([*map(str, command)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
