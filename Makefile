@@ -43,6 +43,7 @@ dream: .venv/all .venv/browser
 
 # The runs of each round's player become the gaits that the next round records, with slips and pauses.
 rounds: .venv/all .venv/browser
+	@case "$(GAME)" in *.py) ;; *) echo "name a game of yours: make rounds GAME=path/to/game.py"; exit 1 ;; esac
 	for n in $$(seq $(ROUNDS)); do \
 		runs=$(DATA)/round$$n/played/$(NAME)/frames/keys.json; \
 		test -e $$runs || $(MAKE) dream learn DATA=$(DATA)/round$$n || exit 1; \
