@@ -71,7 +71,7 @@ function connect() {
 async function start() {
   dream = await openModel(modelName);
   fillTexts(dream.meta);
-  drawNetworks(byId('networks'), dream.meta, dream);
+  drawNetworks(byId('networks'), dream.meta);
   fillLists(dream.meta);
   connect();
   await showStarts();

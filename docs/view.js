@@ -70,10 +70,11 @@ const view = {
   hold: z => sliders.hold(z),
 };
 
-// The layers of the networks, each as high as its picture and as wide as it has channels, with its size under it. Of an
-// earlier model the LSTM alone is known.
-function drawNetworks(box, { keys, z_low: { length: z }, sizes }, { layers, hidden }) {
-  const { encoder = [], dynamics = new Array(layers).fill([hidden]), decoder = [] } = sizes ?? {};
+// The layers of the networks, each as high as its picture and as wide as it has channels, with its size under it. An
+// earlier model does not tell them.
+function drawNetworks(box, { keys, z_low: { length: z }, sizes }) {
+  if (!sizes) return;
+  const { encoder, dynamics, decoder } = sizes;
   const layer = size => {
     const bar = make('i'), [high, , wide] = size.length > 1 ? size : [size / 16, 0, 1];
     bar.style.height = `${6 + 9 * Math.log2(1 + high)}px`;
