@@ -3,7 +3,7 @@
 # make test-all                        the slow tests too
 # make dream GAME=path/to/game.py      every step for a game of yours: from nothing to a playable model
 # make rounds GAME=path/to/game.py     the same again and again: what a player learned in one dream is recorded for the next
-# make pipeline                        the same for the open runner, small
+# make pipeline                        make dream for the open runner, small
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
@@ -41,12 +41,13 @@ dream: .venv/all .venv/browser
 	$(call STEP,evaluate)
 	@echo "play it:  $(BIN)/python app.py --model $(DATA)/$(NAME)/model"
 
-# The runs of each round's player become the gaits that the next round records, with slips and pauses.
+# The runs of each round's player become the gaits (mygame_gaits.json) that the next round records, with slips and pauses.
 rounds: .venv/all .venv/browser
-	@case "$(GAME)" in *.py) ;; *) echo "name a game of yours: make rounds GAME=path/to/game.py"; exit 1 ;; esac
+	@case "$(abspath $(GAME))" in $(CURDIR)/games/*.py) false ;; *.py) ;; *) false ;; esac || \
+		{ echo "name a game of yours, which has a score: make rounds GAME=mygame.py"; exit 1; }
 	for n in $$(seq $(ROUNDS)); do \
 		runs=$(DATA)/round$$n/played/$(NAME)/frames/keys.json; \
-		test -e $$runs || $(MAKE) dream learn DATA=$(DATA)/round$$n || exit 1; \
+		test -e $$runs || make dream learn DATA=$(DATA)/round$$n || exit 1; \
 		cp $$runs $(GAME:.py=_gaits.json); \
 	done
 

@@ -372,4 +372,4 @@ def main():
 
 
 if __name__ == "__main__":
-    data.run(main, "nothing is replaced, or all of it; run the same command again")
+    data.run(main, "some files may be new already: run the same command again")

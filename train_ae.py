@@ -26,7 +26,7 @@ import plots
 from engine import parallel, training
 from engine.muon import make_optimizer
 
-# The seed's recipe. Warm restarts, and the epochs of pure pixel loss, shrink with --epochs.
+# The original's recipe. Warm restarts, and the epochs of pure pixel loss, shrink with --epochs.
 ORIGINAL = {"epochs": 160, "batch": 256, "clip_len": 256, "lr": 1e-3, "muon": 0, "weight_decay": 0.01,
             "edge": 0.10, "interpretability": 10.0, "dropout": 0.2, "noise": 0.05}
 RESTART_EPOCHS = 40   # of --original: a cosine cycle of its learning rate

@@ -27,7 +27,7 @@ from engine import parallel, training
 from engine.muon import make_optimizer
 
 HORIZONS = (1, 5, 10, 25)  # frames of a rollout that its error is summed over; the last one picks the epoch
-# The seed's recipe. Its warm restart comes after 20 epochs.
+# The original's recipe. Its warm restart comes after 20 epochs.
 ORIGINAL = {"epochs": 20, "rollout_epochs": 0, "batch": 32, "lr": 1e-3, "muon": 0, "weight_decay": 1e-5,
             "hidden": 128, "widths": (1024, 2048, 1024), "dropout": 0.1, "noise": 0.10, "over_weight": 0}
 RESTART_EPOCHS = 20        # of --original: a cosine cycle of its learning rate

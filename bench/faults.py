@@ -129,7 +129,8 @@ def compare(contents, wanted):
 
 
 def undisturbed(temporary):
-    """Two chains left alone -> contents, seconds and bytes of each step of one."""
+    """Two chains left alone -> what differs, contents, seconds and bytes of
+    each step of one."""
     chains, seconds, sizes = [], [], []
     for name in ("first", "second"):
         chain = Chain(temporary, name)
@@ -142,7 +143,7 @@ def undisturbed(temporary):
     different = compare(*chains)
     print(f"two undisturbed chains, {len(chains[0])} files, {sum(seconds):.0f} s: "
           + (f"DIFFERENT: {', '.join(different)}" if different else "equal bytes"), flush=True)
-    return chains[0], seconds, [b - a for a, b in zip(sizes, sizes[1:])]
+    return different, chains[0], seconds, [b - a for a, b in zip(sizes, sizes[1:])]
 
 
 def main():
@@ -155,9 +156,9 @@ def main():
     args = parser.parse_args()
 
     rng, end = random.Random(args.seed), time.monotonic() + 60 * args.minutes
-    counts, problems, left, chains = Counter(), [], args.faults, 0
+    counts, left, chains = Counter(), args.faults, 0
     with tempfile.TemporaryDirectory(prefix="faults-") as temporary:
-        wanted, seconds, sizes = undisturbed(Path(temporary))
+        problems, wanted, seconds, sizes = undisturbed(Path(temporary))
         while left > 0 and time.monotonic() < end:
             chain, chains = Chain(Path(temporary), f"chain{chains}"), chains + 1
             for step, usual, size in zip(STEPS, seconds, sizes):
@@ -179,7 +180,7 @@ def main():
             if rest := [path.name for path in chain.temp.iterdir() if path.is_dir()]:
                 print(f"left in the temporary folder: {', '.join(rest)}")
             chain.close()
-    print(f"{sum(counts.values())} faults in {chains} chains, {len(problems)} of them not survived: "
+    print(f"{sum(counts.values())} faults in {chains} chains, {len(problems)} problems: "
           + ", ".join(f"{step} {kind} {count}" for (step, kind), count in sorted(counts.items())))
     raise SystemExit(1 if problems else 0)
 

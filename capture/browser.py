@@ -12,6 +12,7 @@ import queue
 import re
 import secrets
 import shutil
+import sys
 import threading
 import time
 from pathlib import Path
@@ -97,7 +98,8 @@ def launch(playwright, flags=("--disable-gpu",)):
             problem = error.message.splitlines()[0]
             continue
         if not sandbox and not is_root:
-            print(f"{path} has no sandbox on this system ({problem}): record only pages that you trust")
+            print(f"{path} has no sandbox on this system ({problem}): record only pages that you trust",
+                  file=sys.stderr)
         return browser
     raise SystemExit(f"{path} does not start ({problem}): run  playwright install chromium")
 

@@ -1,7 +1,7 @@
 """Before a recording: play a description and say what is wrong with it, or write a first draft of one.
 
     python collect.py --game mygame.py --check
-    python collect.py --describe path/to/game > mygame.py
+    python collect.py --describe path/to/game.html > path/to/game.py
 
 Shapes: T frames, K keys
 """
@@ -145,15 +145,15 @@ class Check:
         waits = [wait for wait in loop["waits"] if 5 <= wait <= 100]
         text = (f"a frame is {self.ticks} ticks of {game.tick_ms:.4g} ms = {ms:.0f} ms; {rate:.0f} a second "
                 "are recorded")
-        problem = ""
+        problems = []
         if not loop["frames"] and waits and min(abs(wait / game.tick_ms - 1) for wait in waits) > 0.03:
-            problem = f"its timers wait {name_all(waits)} ms: is tick_ms one of them?"
+            problems.append(f"its timers wait {name_all(waits)} ms: is tick_ms one of them?")
         other = differ(episode, self.play(self.random[:TRIAL], fresh=True, catches_up=not game.catches_up))
         if game.catches_up and other is not None:
-            problem = "it moves otherwise if each tick is drawn: write  catches_up = False"
+            problems.append("it moves otherwise if each tick is drawn: write  catches_up = False")
         elif other is None and not game.catches_up and self.ticks > 1:
             text += "; with catches_up = True it is the same, and faster"
-        self.say("pace", text, problem)
+        self.say("pace", text, "; ".join(problems))
 
 
 def check(game, args, path):
@@ -203,7 +203,7 @@ def find_keys(text):
     """The names of keys that a page's scripts mention."""
     names = re.findall(rf"[\"'`]({'|'.join(CODES)}|Key[A-Z]|Digit\d)[\"'`]", text)
     names += re.findall(r"\.key\s*===?\s*[\"'](\w)[\"']", text)
-    if re.search("keyCode|which", text):
+    if re.search(r"\bkeyCode\b|\.which\b", text):
         names += [NUMBERS[int(number)] for number in re.findall(r"\b(32|37|38|39|40)\b", text)]
     if re.search("keydown|keyup|keypress", text) and not names:
         names.append("Space")
@@ -231,7 +231,8 @@ def describe(place):
         if not path.is_file():
             raise SystemExit(f"no page {path}: name an address, a folder with index.html, or an .html file")
         url, serve = path.name, str(path.resolve().parent)
-    name = path.resolve().parent.name if serve else urlsplit(url).hostname
+    path = path.resolve()
+    name = urlsplit(url).hostname if not serve else path.parent.name if path.stem == "index" else path.stem
     game = Game(name, url, "canvas", [], 1000 / 60, "", "false", serve=serve)
     with sync_playwright() as playwright:
         try:

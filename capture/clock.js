@@ -5,7 +5,7 @@
   const EPOCH = 1.7e12;
   const PROMISES = 4; // promises in a row that may wait for each other
   const realTimeout = window.setTimeout.bind(window);
-  let now = 0, lastId = 0, frames = new Map();
+  let now = 0, lastId = 0, frames = new Map(), running = frames; // the second: those of this drawing
   const timers = new Map(); // id -> { due, every, call }
   const waits = new Set();  // ms that the page's timers have waited, for a first description
 
@@ -26,7 +26,7 @@
 
   // ---- what waits for a time
   window.requestAnimationFrame = (call) => { frames.set(++lastId, call); return lastId; };
-  window.cancelAnimationFrame = (id) => { frames.delete(id); };
+  window.cancelAnimationFrame = (id) => { frames.delete(id); running.delete(id); };
   const timer = (repeats) => (call, delay = 0, ...args) => {
     const wait = Math.max(1, +delay || 0);
     // biome-ignore lint/security/noGlobalEval: a timer may be text, which runs in the global scope
@@ -129,6 +129,11 @@
     return array;
   };
 
+  crypto.randomUUID = () => {
+    const hex = Array.from({ length: 32 }, () => Math.floor(16 * Math.random()).toString(16)).join("");
+    return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-4${hex.slice(13, 16)}-8${hex.slice(17, 20)}-${hex.slice(20)}`;
+  };
+
   // ---- what takes real time beside the network: pictures, sounds and fonts that are decoded
   const PATIENCE = 250; // rests of 4 ms in which time stands still for one of them
   const works = new Map(); // promise or media element -> rests that are left to it
@@ -169,9 +174,9 @@
     }
     now = until;
     animate(until - before);
-    const calls = frames;
+    running = frames;
     frames = new Map();
-    for (const call of calls.values()) {
+    for (const call of running.values()) {
       call(now);
       yield;
     }

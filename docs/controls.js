@@ -19,7 +19,7 @@ function addPlayer(name, text, open) {
 // What train_player.py has left beside the model, if anything -> is it there?
 async function findLearned() {
   if (!self.DREAM_PLAYER) await loadScript(`model/${modelName}/player.js`).catch(() => {});
-  return Boolean(self.DREAM_PLAYER);
+  return self.DREAM_PLAYER?.encoder === dream.meta.sha256['encoder.onnx'].slice(0, 16);
 }
 
 async function choosePlayer(name) {

@@ -1,7 +1,7 @@
 """One training in several processes, which torchrun starts: each takes its share of every batch.
 
-All hold the same weights and draw the same lots. Gradients, and what losses divide by, are averaged, so the
-result is that of one process, to rounding. Without torchrun nothing here does anything.
+All hold the same weights and draw the same random numbers. Gradients, and what losses divide by, are
+averaged, so the result is that of one process, to rounding. Without torchrun nothing here does anything.
 """
 import os
 import sys
