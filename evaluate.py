@@ -4,7 +4,7 @@ Reads   model folders (export.py); episodes of collect.py --held-out, data/<game
 Writes  data/<game>/report/report.json, table.md, rollout.png, survival.png, control.png, lives.png,
         filmstrip.png (true, dreamed, difference), clip.gif (true and dreamed side by side)
 
-    python evaluate.py --game runner                      # data/runner/model; about 3 minutes on 2 cores
+    python evaluate.py --game runner                      # data/runner/model; about 7 minutes on 2 cores
     python evaluate.py --game runner --compare docs/model/runner       # beside another model
     python evaluate.py --game runner --compare docs/report/runner      # beside those of an earlier report
 
