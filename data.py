@@ -40,9 +40,14 @@ UNREADABLE = (OSError, ValueError, EOFError, TypeError, RuntimeError, AttributeE
               struct.error)  # what numpy raises for a damaged .npz file
 
 
+def first_line(error):
+    """The first line of what an exception says, "" if it says nothing."""
+    return next(iter(str(error).splitlines()), "")
+
+
 def reason(error):
     """The kind of an exception and the first line of what it says, for one line to the user."""
-    return f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+    return f"{type(error).__name__}: {first_line(error)}"
 
 
 def is_held_out(episode):
@@ -80,9 +85,14 @@ def read_json(path):
         raise SystemExit(f"{path} is not valid JSON ({error}): mend it or move it away") from None
 
 
+def bare_parser(doc):
+    """A parser without options, whose --help shows the script's docstring as it is written."""
+    return argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
 def make_parser(doc):
     """A parser with the options of every step. doc: of the script."""
-    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = bare_parser(doc)
     parser.add_argument("--game", default="runner",
                         help="runner, qwop, or the path of a description like games/runner.py")
     parser.add_argument("--data", default="data", help="folder of all games")

@@ -406,7 +406,6 @@ def measure_stability(model, z, frames, rng):
     real = {"random": z.get("random", ()), "human": z.get("human", ()), "none": held[:1], "all": held[1:2]}
     std = np.concatenate([rows.reshape(-1, model.features) for rows in z.values()]).std(0)
     manifold = Manifold(model, z)
-    low, high = (np.array(model.meta[name]) for name in ("z_low", "z_high"))
     # All dreams run side by side
     keys = long_keys(model, frames, rng)
     starts = list(zip(*(model.starts * len(keys))))
@@ -417,19 +416,25 @@ def measure_stability(model, z, frames, rng):
     times = np.arange(0, frames - 1, max(1, frames // 250))  # of frames that are painted
     for name, path, ends in zip(tqdm(keys, desc="on the manifold?", unit="kind"),
                                 np.split(dreams, len(keys)), np.split(over, len(keys))):
-        finite = np.isfinite(path).all(-1)
+        exploded = is_exploded(path, model.meta)
         path = np.nan_to_num(path, posinf=1e6, neginf=-1e6)
-        outside = ((path < 2 * low - high) | (path > 2 * high - low)).any(-1)
         near = np.clip(path, -1e3, 1e3)
         off = manifold.is_off(near[:, times])
         is_cut = ends[:, times] | ends[:, times + 1]
         halfway = manifold.is_off((near[:, times] + near[:, times + 1])[~is_cut] / 2)
         figures[name] = {"frozen": is_frozen(path, std), "real_frozen": is_frozen(real[name], std),
-                         "exploded": float((~finite | outside).mean()), "off_manifold": float(off.mean()),
+                         "exploded": float(exploded.mean()), "off_manifold": float(off.mean()),
                          "halfway": float(halfway.mean()) if len(halfway) else None,
                          "spread": spread(path, std), "real_spread": spread(real[name], std)}
         curves[name] = times * model.frame_s, (~off).mean(0)
     return figures, curves
+
+
+def is_exploded(z, meta):
+    """Whether a feature of z (..., Z) is not finite, or leaves the training range by its width -> bool
+    (...)"""
+    low, high = np.array(meta["z_low"]), np.array(meta["z_high"])
+    return ~((z >= 2 * low - high) & (z <= 2 * high - low)).all(-1)  # NaN is neither
 
 
 def is_frozen(z, std):

@@ -7,7 +7,6 @@ Writes  nothing: it prints a table
     python bench/all.py --qwop copy/Athletics.html      # 12 minutes; without --qwop, QWOP is left out
     python bench/all.py --seconds 2 --rounds 1 --json
 """
-import argparse
 import json
 import os
 import subprocess
@@ -18,6 +17,7 @@ import torch
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
+import data  # noqa: E402
 import models  # noqa: E402
 from bench import training  # noqa: E402
 
@@ -91,8 +91,7 @@ def measure(args):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = data.bare_parser(__doc__)
     parser.add_argument("--qwop", metavar="FILE", help="the .html file of a local copy of QWOP")
     parser.add_argument("--seconds", type=float, default=30, help="how long to measure each")
     parser.add_argument("--rounds", type=int, default=10, help="of bench/page.py")

@@ -10,7 +10,6 @@ Faults: SIGTERM; SIGKILL of the step; SIGKILL of all its processes, as when memo
 small tmpfs, which needs root on Linux). After one the step is run again; at the end of a chain each file is
 compared. Times, and the folder's name, are left out of what is compared. Linux only.
 """
-import argparse
 import hashlib
 import os
 import random
@@ -27,8 +26,10 @@ from pathlib import Path
 import torch
 
 ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from helpers import left_over  # noqa: E402
+
+import data  # noqa: E402
 
 STEPS = (("collect.py", "--episodes", 21, "--frames", 48, "--policy", "random"),
          ("collect.py", "--held-out", "--lives", 2, "--rhythms", 4),
@@ -147,8 +148,7 @@ def undisturbed(temporary):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = data.bare_parser(__doc__)
     parser.add_argument("--faults", type=int, default=30, help="how many, over all steps in turn")
     parser.add_argument("--each", type=int, default=5, help="of them in one step before it may end")
     parser.add_argument("--minutes", type=float, default=60, help="no chain starts later")

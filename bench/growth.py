@@ -7,7 +7,6 @@ Writes  growth.png and growth.json in --out; the data lie in a temporary folder
 
 Memory is that of the largest of a step's own processes, without browsers.
 """
-import argparse
 import json
 import os
 import subprocess
@@ -18,6 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
+import data  # noqa: E402
 import plots  # noqa: E402
 
 STEPS = {"collect.py": (), "train_ae.py": ("--epochs", 1), "encode.py": (), "train_lstm.py": ("--epochs", 1)}
@@ -47,8 +47,7 @@ def draw(path, figures, frames):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = data.bare_parser(__doc__)
     parser.add_argument("--game", default="runner", help="name or path of the game's description")
     parser.add_argument("--episodes", type=int, default=40, help="at the smallest size; 20 or more")
     parser.add_argument("--frames", type=int, default=256, help="of an episode")

@@ -11,7 +11,6 @@ new decoder learns to paint from the true pose instead of z: angles and places o
 
 Shapes: N frames, Z latent features, P body parts
 """
-import argparse
 import sys
 from pathlib import Path
 
@@ -121,8 +120,7 @@ def paint_poses(frames, features, known, held_out, args, autocast):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = data.bare_parser(__doc__)
     parser.add_argument("--game", default="runner", help="name or path of the game's description")
     parser.add_argument("--data", default="data", help="folder of all recordings")
     parser.add_argument("--frames", type=int, default=93_440, help="that each training sees")

@@ -10,7 +10,6 @@ The original's page, as far as it is known: onnxruntime-web 1.22 with one thread
 Mish as x * tanh(softplus(x)), the decoder as four transposed convolutions, float pictures turned into bytes
 by JavaScript.
 """
-import argparse
 import json
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
+import data  # noqa: E402
 import dream  # noqa: E402
 import models  # noqa: E402
 from bench.app import latencies  # noqa: E402
@@ -172,8 +172,7 @@ def summary(times):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = data.bare_parser(__doc__)
     parser.add_argument("--model", default="qwop", help="folder in docs/model")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--frames", type=int, default=60, help="of each page in a round")

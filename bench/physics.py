@@ -13,7 +13,6 @@ poses at five ticks (NaN past its end). Extracted from a recording of the real g
 
 Shapes: L lives, S sequences
 """
-import argparse
 import json
 import sys
 from collections import Counter
@@ -24,6 +23,7 @@ from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
+import data  # noqa: E402
 from capture.browser import launch  # noqa: E402
 
 SCRIPTS = [ROOT / "docs/vendor/planck/planck.min.js", ROOT / "docs/runner/runner.js"]
@@ -116,8 +116,7 @@ def table(figures):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = data.bare_parser(__doc__)
     parser.add_argument("--truth", type=Path, default=ROOT / "tests" / "truth.npz",
                         help="lives of the real game")
     parser.add_argument("--json", action="store_true", help="print one JSON object in place of the table")

@@ -6,7 +6,6 @@ Writes  episodes, as collect.py does, into a temporary folder that is removed
     python bench/recording.py --seconds 20                      # Linux only
     python bench/recording.py --game qwop --original            # also as the original recorded it
 """
-import argparse
 import asyncio
 import base64
 import io
@@ -24,6 +23,7 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 import collect  # noqa: E402
+import data  # noqa: E402
 from capture import policies  # noqa: E402
 from capture import workers as recording  # noqa: E402
 from capture.browser import BACKENDS, FLAGS, Server, find_browser  # noqa: E402
@@ -160,8 +160,7 @@ def measure(game, args):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = data.bare_parser(__doc__)
     parser.add_argument("--game", default="runner", help="runner, qwop, or the path of a description")
     parser.add_argument("--seconds", type=float, default=20, help="how long to measure after the warm-up")
     parser.add_argument("--original", action="store_true",

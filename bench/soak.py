@@ -9,7 +9,6 @@ Prints  a row for each hour (or part of one), and one of real play: falls in 1,0
 
 Shapes: N dreams side by side, T frames, Z latent features
 """
-import argparse
 import sys
 from pathlib import Path
 
@@ -28,8 +27,7 @@ PAINTED = 20    # of them that are painted
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = data.bare_parser(__doc__)
     parser.add_argument("--game", default="runner", help="name of a game with a model in docs/model")
     parser.add_argument("--model", type=Path, help="another model folder")
     parser.add_argument("--hours", type=float, default=24, help="of game time that each dream lasts")
@@ -44,15 +42,14 @@ def main():
     z = {kind: model.encode(kinds[kind]["frames"]) for kind in data.KINDS if kind in kinds}
     every = np.concatenate([rows.reshape(-1, model.features) for rows in z.values()])
     manifold, std = metrics.Manifold(model, z), every.std(0)
-    low, high = (np.array(model.meta[name]) for name in ("z_low", "z_high"))
 
     def row(title, path, over, painted):
         """Print what is measured of z (N, T, Z), over (N, T), and of what is painted (M, Z); None: of real
         frames 1% are off, as the limit is theirs."""
         off = 0.01 if painted is None else manifold.is_off(np.nan_to_num(np.clip(painted, -1e3, 1e3))).mean()
-        outside = ~((path > 2 * low - high) & (path < 2 * high - low)).all(-1)  # NaN is outside, too
         figures = (metrics.describe_lives(over)["per_1000_frames"], metrics.spread(path, std),
-                   100 * metrics.is_frozen(path, std), 100 * outside.mean(), 100 * off)
+                   100 * metrics.is_frozen(path, std),
+                   100 * metrics.is_exploded(path, model.meta).mean(), 100 * off)
         print(f"| {title:>6} | " + " | ".join(f"{figure:8.2f}" for figure in figures) + " |", flush=True)
 
     print("|   hour |    falls |   spread | frozen % | exploded % | off-manifold % |")

@@ -5,7 +5,6 @@ Reads and writes nothing: frames and latents are random, which changes no speed
     python bench/training.py                               # 5 minutes: 60 s of each
     python bench/training.py --seconds 10 --original       # also the original's networks and recipe
 """
-import argparse
 import json
 import os
 import sys
@@ -124,8 +123,7 @@ def measure(seconds, device, original):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = data.bare_parser(__doc__)
     parser.add_argument("--seconds", type=float, default=60, help="how long to measure each")
     parser.add_argument("--device", help="cpu, cuda or mps; the best by default")
     parser.add_argument("--original", action="store_true", help="also the original's")

@@ -22,6 +22,7 @@ import numpy as np
 from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import sync_playwright
 
+import data
 from data import SIZE
 
 HERE = Path(__file__).parent
@@ -95,7 +96,7 @@ def launch(playwright, flags=("--disable-gpu",)):
         try:
             browser = playwright.chromium.launch(executable_path=path, args=args, chromium_sandbox=sandbox)
         except BrowserError as error:
-            problem = error.message.splitlines()[0]
+            problem = data.first_line(error)
             continue
         if not sandbox and not is_root:
             print(f"{path} has no sandbox on this system ({problem}): record only pages that you trust",
@@ -212,12 +213,17 @@ class Recorder:
             ended(request)
             self.troubles.append(f"cannot load {request.url}")
 
-        self.page.on("pageerror", lambda error: self.troubles.append(str(error).splitlines()[0]))
+        self.page.on("pageerror", lambda error: self.troubles.append(data.first_line(error)))
         self.page.on("request", lambda request: self.loading.update({request: time.monotonic()}))
         self.page.on("requestfinished", ended)
         self.page.on("requestfailed", failed)
         self.page.on("response", lambda answer: answer.status < 400 or self.troubles.append(
             f"cannot load {answer.url}: {answer.status}"))
+
+    @property
+    def url(self):
+        """The full address of the game's page."""
+        return self.game.url if "://" in self.game.url else f"{self.server.address}/{self.game.url}"
 
     @property
     def facts(self):
@@ -228,7 +234,7 @@ class Recorder:
     def open(self):
         """Load the page, wait until the game is ready, start it and check its hooks."""
         game = self.game
-        url = game.url if "://" in game.url else f"{self.server.address}/{game.url}"
+        url = self.url
         try:
             answer = self.page.goto(url, wait_until="load")
             if answer and not answer.ok:
@@ -249,7 +255,7 @@ class Recorder:
                 raise GameError(f"{game.name}: {url} was not ready within {self.patience} s: check ready and "
                                 f"started in the game's description{self.reported()}")
         except BrowserError as error:
-            line = f"{game.name}: cannot open {url}: {error.message.splitlines()[0]}"
+            line = f"{game.name}: cannot open {url}: {data.first_line(error)}"
             if not self.browser.is_connected():
                 raise Lost(line) from None
             if "ERR_" in line and not game.serve:
@@ -299,7 +305,7 @@ class Recorder:
         try:
             return self.page.evaluate(script, job)
         except BrowserError as error:
-            line = error.message.splitlines()[0]
+            line = data.first_line(error)
             lost = not self.browser.is_connected() or re.search("crash|closed|context lost", line)
             raise (Lost if lost else GameError)(f"{self.game.name}: the game stopped: {line}"
                                                 f"{self.reported()}") from None

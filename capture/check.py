@@ -15,6 +15,7 @@ import numpy as np
 from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import sync_playwright
 
+import data
 import plots
 from capture import policies
 from capture.browser import GameError, Recorder
@@ -178,22 +179,21 @@ class Look(Recorder):
     def open(self):
         self.scripts, responses = [], []
         self.page.on("response", lambda response: responses.append(response))
-        url = self.game.url if "://" in self.game.url else f"{self.server.address}/{self.game.url}"
         try:
-            self.page.goto(url)
+            self.page.goto(self.url)
             self.wait_for("recorder.clock.now > 500")
             self.scripts = [self.page.content()]
             self.scripts += [answer.text() for answer in responses
                              if answer.request.resource_type == "script" and answer.status == 200]
         except BrowserError as error:
-            raise GameError(f"cannot open {url}: {error.message.splitlines()[0]}") from None
+            raise GameError(f"cannot open {self.url}: {data.first_line(error)}") from None
         self.canvases = self.page.evaluate("""() => [...document.querySelectorAll("canvas")].map((canvas) => {
             const name = canvas.id ? `#${canvas.id}` : "canvas";
             return { name, size: [canvas.width, canvas.height], problem: recorder.problem(name, false) };
         }).sort((a, b) => b.size[0] * b.size[1] - a.size[0] * a.size[1])""")
         self.loop = self.page.evaluate("recorder.clock.loop")
         if not self.canvases:
-            raise GameError(f"{url}: {self.page.evaluate('recorder.problem(`canvas`, false)')}")
+            raise GameError(f"{self.url}: {self.page.evaluate('recorder.problem(`canvas`, false)')}")
 
 
 NUMBERS = {32: "Space", 37: "ArrowLeft", 38: "ArrowUp", 39: "ArrowRight", 40: "ArrowDown"}  # keyCode

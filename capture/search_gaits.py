@@ -10,7 +10,6 @@ A pattern is a period, and for each key the part of it in which the key is held.
 kept, and new patterns are random, or mutated copies of kept ones. The game must have a score. Stop it at any
 time: the same command resumes from the kept patterns.
 """
-import argparse
 import itertools
 import json
 import time
@@ -85,8 +84,7 @@ def search(game, pool, args):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = data.bare_parser(__doc__)
     parser.add_argument("--game", default="runner", help="runner, qwop, or the path of a description")
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--frames", type=int, default=1500, help="longest life, in frames of 3 ticks")

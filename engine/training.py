@@ -43,7 +43,7 @@ def pick_device(name=None):
             device = torch.device("cuda", parallel.LOCAL_RANK)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise SystemExit(f"no device {name} here ({str(error).splitlines()[0]}): "
+        raise SystemExit(f"no device {name} here ({data.first_line(error)}): "
                          f"use --device {best}") from None
     parallel.join(device)
     return device, lambda: torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device))
