@@ -30,8 +30,8 @@
   const timer = (repeats) => (call, delay = 0, ...args) => {
     const wait = Math.max(1, +delay || 0);
     // biome-ignore lint/security/noGlobalEval: a timer may be text, which runs in the global scope
-    const run = typeof call === "function" ? () => call(...args) : () => globalThis.eval(call);
-    timers.set(++lastId, { due: now + wait, every: repeats ? wait : 0, call: run });
+    const work = typeof call === "function" ? () => call(...args) : () => globalThis.eval(call);
+    timers.set(++lastId, { due: now + wait, every: repeats ? wait : 0, call: work });
     if (waits.size < 20) waits.add(wait);
     return lastId;
   };
@@ -156,6 +156,15 @@
     work.readyState !== HTMLMediaElement.HAVE_ENOUGH_DATA;
 
   // ---- how it moves
+  // Call a function of the page. An error in it is reported, and ends nothing else, as in a page that nobody records.
+  function run(call, ...args) {
+    try {
+      call(...args);
+    } catch (error) {
+      reportError(error);
+    }
+  }
+
   // Let time pass until `until` ms: timers in the order of their due times, animations, then an animation frame. Yields
   // after each call of the page's functions.
   function* passing(until) {
@@ -169,7 +178,7 @@
       now = Math.max(now, next.due);
       if (next.every) next.due += next.every;
       else timers.delete(nextId);
-      next.call();
+      run(next.call);
       yield;
     }
     now = until;
@@ -177,7 +186,7 @@
     running = frames;
     frames = new Map();
     for (const call of running.values()) {
-      call(now);
+      run(call, now);
       yield;
     }
   }

@@ -364,6 +364,9 @@ HELD = np.array([[1]] * 31 + [[0], [1], [0], [1], [0]], np.uint8)  # for 620 ms,
     # A loop that awaits
     (f"{CANVAS}{DRAW}const sleep = ms => new Promise(done => setTimeout(done, ms));"
      "(async () => { for (;;) { draw(); await sleep(20); } })();", {}, None, (255, 255, 255)),
+    # A timer that fails, beside a loop that does not
+    (f"{CANVAS}{DRAW}{LOOP}onerror = () => {{ heard += 1; }}; setInterval(() => {{ throw Error(); }}, 100);",
+     {}, 7, (255, 255, 255)),
     # Keys on the focused canvas; keypress; repeats: 3 keydown events, and 4 more while it is held
     (f"{CANVAS.replace('{}', 'tabindex=0')}{DRAW}{LOOP}"
      "canvas.onkeydown = e => { heard += !e.repeat; };", {}, 3, None),
