@@ -40,6 +40,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 import data
+from capture.player import find_player
 from dream import Model, draw_lots
 from ui import panels
 from ui.door import UPLOAD_MB, Door
@@ -54,26 +55,32 @@ UNKNOWN = {"error": "unknown visitor: start again"}
 
 
 class Visitor:
-    """One player: the model, the state of the dream, and how many steps and answers there have been."""
+    """One visitor: the model, the state of the dream, and how many steps and answers there have been."""
 
     def __init__(self, address):
-        self.model, self.state, self.steps, self.answers = None, None, 0, 0
+        self.model, self.state, self.steps, self.answers, self.keys = None, None, 0, 0, []
         self.address, self.seen = address, time.monotonic()
         self.lock, self.calls = threading.Lock(), threading.BoundedSemaphore(MAX_CALLS)
 
-    def restart(self, model, state):
-        """Begin a dream at a start state -> its first frame, uint8 (1, 96, 96, 3)."""
-        self.model, self.state, self.steps, self.over = model, state, 0, False
-        self.seed = secrets.randbits(32)
+    def restart(self, model, player, state):
+        """Begin a dream at a start state -> its first frame, uint8 (1, 96, 96, 3). player: who learned to run
+        in it, or None."""
+        self.model, self.player, self.state, self.steps, self.over = model, player, state, 0, False
+        self.seed, self.life, self.dz = secrets.randbits(32), 0, 0 * state[0]
         return model.decode(state[0])
 
     def step(self, keys, count, temperature):
-        """Hold keys (K) for one frame -> images on the way to it, it last: uint8 (count, 96, 96, 3)."""
+        """Hold keys (K), None: those of the player, for one frame -> images on the way to it, it last: uint8
+        (count, 96, 96, 3)."""
         before, new_life = self.state[0], self.over
+        if keys is None:
+            keys = self.player.choose(before, self.dz, self.life)[0].tolist()
+        self.keys = keys
         lots = draw_lots([self.seed], self.steps, self.model.lots, temperature)
         self.state, (self.over,) = self.model.step(self.state, [keys], lots)
         self.steps += 1
         dz = self.state[0] - before
+        self.life, self.dz = (0, 0 * dz) if new_life else (self.life + 1, dz)
         if self.over or new_life or np.abs(dz / self.model.meta["dz_std"]).max() > JUMP:
             return self.model.decode(self.state[0])
         return self.model.decode(before + dz * np.linspace(0, 1, count + 1, dtype=np.float32)[1:, None])
@@ -85,25 +92,27 @@ class Visitor:
         try:
             with self.lock:
                 self.seen, self.answers = time.monotonic(), self.answers + 1
-                return {"images": list(map(data_url, work())), "number": self.answers, "step": self.steps}
+                return {"images": list(map(data_url, work())), "number": self.answers, "step": self.steps,
+                        "keys": self.keys}
         finally:
             self.calls.release()
 
 
 class Visitors:
-    """All players, by a secret name that the server makes. Who is silent for IDLE_S may lose the place. One
+    """All visitors, by a secret name that the server makes. Who is silent for IDLE_S may lose the place. One
     address has half of the places at most.
 
     The page calls start, step and stay: a dict in, a dict out, with images or {"error": one line}.
     """
 
-    def __init__(self, models, places):
-        self.models, self.places, self.playing, self.lock = models, places, {}, threading.Lock()
+    def __init__(self, models, players, places):
+        self.models, self.players, self.places = models, players, places
+        self.playing, self.lock = {}, threading.Lock()
 
     def start(self, call, address):
         """{model, start: number of a start state, visitor: none at first} -> first frame, visitor."""
         call = call if isinstance(call, dict) else {}
-        model, start = self.models.get(str(call.get("model"))), call.get("start")
+        model, start = self.models.get(chosen := str(call.get("model"))), call.get("start")
         if model is None:
             return {"error": f"model must be one of: {', '.join(self.models)}"}
         if not isinstance(start, int) or not 0 <= start < len(model.starts):
@@ -111,7 +120,8 @@ class Visitors:
         if not (name := self.find_place(str(call.get("visitor")), address)):
             return {"error": f"all places are taken ({self.places}, half of them for one address): waiting"}
         visitor = self.playing[name]
-        return {"visitor": name, **visitor.answer(lambda: visitor.restart(model, model.starts[start]))}
+        player, state = self.players[chosen], model.starts[start]
+        return {"visitor": name, **visitor.answer(lambda: visitor.restart(model, player, state))}
 
     def find_place(self, name, address):
         """The name of a visitor who plays already, or a new one, or None if all places are taken. Whoever has
@@ -132,13 +142,14 @@ class Visitors:
             return name
 
     def step(self, call):
-        """{visitor, keys: K times 0 or 1, images: 1 to MAX_IMAGES, chance: temperature of the lots, 0 to 2}
-        -> images on the way to the next frame."""
+        """{visitor, keys: K times 0 or 1, or null: the player's, images: 1 to MAX_IMAGES, chance: temperature
+        of the lots, 0 to 2} -> images on the way to the next frame, keys that were held."""
         visitor = self.find(call)
         if visitor is None or visitor.model is None:
             return UNKNOWN
         keys, images, expected = call.get("keys"), call.get("images", 1), len(visitor.model.meta["keys"])
-        if not isinstance(keys, list) or len(keys) != expected or any(key not in (0, 1) for key in keys):
+        is_row = isinstance(keys, list) and len(keys) == expected and all(key in (0, 1) for key in keys)
+        if not is_row and not (visitor.player and "keys" in call and keys is None):
             return {"error": f"keys must be {expected} numbers, each 0 or 1"}
         if not isinstance(images, int) or not 1 <= images <= MAX_IMAGES:
             return {"error": f"images must be a number from 1 to {MAX_IMAGES}"}
@@ -173,7 +184,7 @@ def data_url(frame):
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def make_page(models, visitors, data_folder, scratch):
+def make_page(models, players, visitors, data_folder, scratch):
     """All tabs. The plain page of the model number n is at plain/?model=played<n>."""
     files = "ui/play.html", "ui/play.css", "docs/keys.js", "ui/app.js"
     html, css, keys_js, app_js = [(HERE / path).read_text("utf-8") for path in files]
@@ -181,7 +192,8 @@ def make_page(models, visitors, data_folder, scratch):
     for n, (name, model) in enumerate(models.items()):
         meta = {field: model.meta.get(field) for field in ("game", "keys", "shape", "frame_ms")}
         plain = f"plain/?model=played{n}" if (model.folder / "model.js").exists() else None
-        props.append({"name": name, "starts": len(model.starts), "lots": model.lots, "plain": plain, **meta})
+        props.append({"name": name, "starts": len(model.starts), "lots": model.lots, "plain": plain,
+                      "player": bool(players[name]), **meta})
     with gr.Blocks(title="A game, hallucinated", analytics_enabled=False, delete_cache=(600, 3600)) as page:
         with gr.Tab("Play"):
             gr.HTML(html_template=html, css_template=css, js_on_load=keys_js + app_js, models=props,
@@ -223,6 +235,7 @@ def main():
     if not folders:
         raise SystemExit("no model in docs/model: choose one with --model, or make one with  make pipeline")
     models = {name: Model(folder, threads=1) for name, folder in folders.items()}  # visitors share the cores
+    players = {name: find_player(model) for name, model in models.items()}
     port, root = find_port(args.host, args.port), SETTINGS.get("GRADIO_ROOT_PATH", "")
     if root and not root.startswith(("/", "http://", "https://")):
         raise SystemExit(f"GRADIO_ROOT_PATH is {root!r}: write it like /dream or https://example.com/dream")
@@ -235,7 +248,8 @@ def main():
 
     # Serve until Ctrl-C
     with tempfile.TemporaryDirectory(prefix="dream-") as scratch:
-        page = make_page(models, Visitors(models, args.visitors), args.data, Path(scratch))
+        visitors = Visitors(models, players, args.visitors)
+        page = make_page(models, players, visitors, args.data, Path(scratch))
         page.queue(default_concurrency_limit=2, max_size=64)
         page.launch(server_name=args.host, server_port=port, root_path=root, css=AROUND, quiet=True,
                     inbrowser=not args.no_browser and not ON_SPACE, prevent_thread_lock=True, ssr_mode=False,

@@ -72,6 +72,13 @@ def mark_of(model):
     return model.meta["sha256"]["encoder.onnx"][:16]
 
 
+def find_player(model):
+    """The Player in a model's folder, if it learned in this very model, or None."""
+    path = model.folder / "player.json"
+    is_its = (data.read_json(path) or {}).get("encoder") == mark_of(model)
+    return load(path, model) if is_its else None
+
+
 def load(path, model):
     """The Player of one game in a player.json. Ends the program with one line if it is none of this model."""
     try:

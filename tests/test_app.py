@@ -185,6 +185,24 @@ def test_keys_are_let_go(page):
     assert pressed(page) == [] and page.locator("body > input").input_value() == "q"
 
 
+def test_the_player_runs_until_a_person_takes_over(page):
+    from train_player import dream_of
+    watch = page.get_by_role("button", name="Watch it run")
+    watch.click()
+    page.wait_for_function("window.lives === 1 && window.seen[20]")
+    assert watch.get_attribute("aria-pressed") == "true"
+    page.wait_for_function("document.querySelector('.keys [aria-pressed=true]')")
+    page.keyboard.press("q")
+    assert watch.get_attribute("aria-pressed") == "false" and pressed(page) == []
+
+    # The same keys as where it learned
+    model = dream.Model(RUNNER)
+    visitor, player = app.Visitor("a"), app.find_player(model)
+    visitor.restart(model, player, model.starts[0])
+    frames = np.concatenate([visitor.step(None, 1, 0) for _ in range(60)]).astype(int)
+    assert np.abs(frames - dream_of(model, player, 60)).max() <= 1  # painted singly
+
+
 def test_chosen_start_is_another_dream(page):
     page.keyboard.press("r")
     page.wait_for_function("window.lives === 1")
@@ -210,7 +228,7 @@ def test_visitors_do_not_disturb_each_other(server):
     ("step", {"keys": [0] * 1_000_000}), ("step", {"keys": ["a", None, {}, 0]}),
     ("step", {"keys": Q, "images": 0}), ("step", {"keys": Q, "images": 10**9}),
     ("step", {"keys": Q, "images": 2.5}), ("step", {"keys": Q, "images": 1, "chance": 3}),
-    ("step", {"keys": Q, "images": 1, "chance": "1"}),
+    ("step", {"keys": Q, "images": 1, "chance": "1"}), ("step", {"images": 1}),
     ("stay", {}), ("stay", None), ("stay", {"visitor": [1]}),
     ("start", None), ("start", {}), ("start", {"start": -1}), ("start", {"start": 10**30}),
     ("start", {"start": "0"}), ("start", {"start": float("nan")}), ("start", {"start": 1.0}),
@@ -252,7 +270,7 @@ def test_hammering_visitor_is_turned_away(server):
 
 
 def test_places_are_limited_and_given_back():
-    visitors = app.Visitors({"runner": dream.Model(RUNNER)}, places=4)
+    visitors = app.Visitors({"runner": dream.Model(RUNNER)}, {"runner": None}, places=4)
     call = {"start": 0, "model": "runner"}
     names = [visitors.start(call, address)["visitor"] for address in "aabc"]
     assert len(set(names)) == 4 and min(map(len, names)) > 20

@@ -15,20 +15,25 @@ let model;
 let visitor = null;       // the name that the server has given us
 let shown = 0;            // number of the newest answer drawn: answers may arrive out of order
 let lost = true;          // not started, or unknown to the server, or the server is gone
-let paused = false, once = false;
+let paused = false, once = false, watching = false;  // the last: its player plays, until a person presses a key
 let wake = () => {};      // what to do when a key changes
 let starting = false, inFlight = 0, lastAnswer = 0, drawn = [];
 const isTyping = ({ target }) =>
   !element.contains(target) && Boolean(target.closest?.("input, textarea, select, [contenteditable]"));
-const keyboard = new HeldKeys(find(".keys"), [], { onKey: () => wake(), onRestart: () => start(), isTyping });
+const keyboard = new HeldKeys(find(".keys"), [], { onKey, onRestart: () => start(), isTyping });
 
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 const say = (text) => { if (state.textContent !== text) state.textContent = text; };
 const frameMs = () => model.frame_ms / Number(speeds.value);
 const isAway = () => document.hidden || !element.offsetParent; // another tab is shown
 
+function onKey(down) {
+  if (down) watch(false);
+  wake();
+}
+
 // Draw the images of an answer one after the other, until those of a newer one come.
-async function show(answer, asked, down) {
+async function show(answer, asked) {
   const images = await Promise.all(answer.images.map(async (url) => {
     const image = new Image();
     image.src = url;
@@ -37,12 +42,13 @@ async function show(answer, asked, down) {
   }));
   if (asked !== visitor || answer.number <= shown) return;
   shown = answer.number;
+  if (watching) keyboard.show(answer.keys);
   const started = performance.now(), every = frameMs() / images.length;
   for (const [n, image] of images.entries()) {
     if (n) await sleep(started + n * every - performance.now());
     if (asked !== visitor || answer.number !== shown) return;
     context.drawImage(image, 0, 0);
-    Object.assign(canvas.dataset, { number: shown, step: answer.step, image: n, keys: down });
+    Object.assign(canvas.dataset, { number: shown, step: answer.step, image: n, keys: answer.keys.join("") });
     drawn.push(performance.now());
   }
 }
@@ -67,17 +73,17 @@ async function start() {
     if (answer.visitor !== visitor) shown = 0;
     visitor = answer.visitor;
     lost = false;
-    show(answer, visitor, "");
+    show(answer, visitor);
   } else await sleep(1000);
   starting = false;
 }
 
 async function step() {
   const asked = visitor, images = Math.ceil(frameMs() / IMAGE_MS - 0.1);
-  const down = keyboard.held();
+  const down = keyboard.held(), keys = watching ? null : down;
   const options = { images: Math.min(images, props.max_images), chance: Number(chances.value) };
-  const answer = await ask("step", { visitor, keys: down, ...options });
-  if (answer) show(answer, asked, down.join(""));
+  const answer = await ask("step", { visitor, keys, ...options });
+  if (answer) show(answer, asked);
 }
 
 function showStatus() {
@@ -123,6 +129,17 @@ function setPaused(on) {
   pause.textContent = on ? "Play" : "Pause";
 }
 
+// Let the player that learned in this dream play it from a new life, or no more.
+function watch(on) {
+  if (on === watching) return;
+  watching = on;
+  find(".watch").setAttribute("aria-pressed", on);
+  keyboard.show();
+  if (!on) return;
+  starts.value = 0;
+  start();
+}
+
 // Another dream: its keys, start states and shape.
 function choose(name) {
   model = props.models.find((one) => one.name === name);
@@ -132,6 +149,8 @@ function choose(name) {
     new Option(i ? `mid-run ${i}` : "a new life", i)));
   starts.parentElement.hidden = model.starts < 2;
   chances.parentElement.hidden = !model.lots;
+  find(".watch").hidden = !model.player;
+  watch(false);
   find(".plain").hidden = !model.plain;
   find("a").href = `${window.gradio_config.root}/${model.plain}`; // behind a proxy too
   find("kbd").hidden = keyboard.codes.includes("KeyR"); // then it is a key of the game
@@ -143,6 +162,7 @@ element.addEventListener("change", ({ target }) => target.blur()); // the keyboa
 element.addEventListener("click", ({ target }) => target.closest("button")?.blur());
 find(".restart").onclick = start;
 pause.onclick = () => setPaused(!paused);
+find(".watch").onclick = () => watch(!watching);
 find(".once").onclick = () => { once = true; setPaused(true); };
 models.onchange = () => { choose(models.value); start(); };
 starts.onchange = start;
