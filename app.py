@@ -49,7 +49,6 @@ HERE = Path(__file__).parent
 IDLE_S = 4      # a visitor who has not called for so long has left
 MAX_CALLS = 4   # of one visitor at the same time: the page has three steps in flight, and one restart
 MAX_IMAGES = 12 # for one step: the last is the frame itself, the others lie between it and the frame before
-JUMP = 8        # a step of so many dz_std is a cut, as is the end of a life: nothing lies between its frames
 AROUND = ".main.app { padding: clamp(8px, 2vh, 24px) 4px !important; }"  # Gradio's takes much of a phone
 UNKNOWN = {"error": "unknown visitor: start again"}
 
@@ -81,7 +80,7 @@ class Visitor:
         self.steps += 1
         dz = self.state[0] - before
         self.life, self.dz = (0, 0 * dz) if new_life else (self.life + 1, dz)
-        if self.over or new_life or np.abs(dz / self.model.meta["dz_std"]).max() > JUMP:
+        if self.over or new_life:  # a cut: nothing lies between its frames
             return self.model.decode(self.state[0])
         return self.model.decode(before + dz * np.linspace(0, 1, count + 1, dtype=np.float32)[1:, None])
 
