@@ -218,7 +218,7 @@ def find_port(host, port):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, help="a folder of export.py, to play beside the shipped ones")
-    parser.add_argument("--data", type=Path, default="data", help="what training left, for its tab")
+    parser.add_argument("--data", type=Path, default="data", help="data folder, for the tab Your training")
     parser.add_argument("--host", default=SETTINGS.get("GRADIO_SERVER_NAME", "127.0.0.1"))
     parser.add_argument("--port", default=SETTINGS.get("GRADIO_SERVER_PORT", "7860"))
     parser.add_argument("--visitors", type=int, default=16, help="people who can play at the same time")
@@ -263,4 +263,4 @@ def main():
 
 
 if __name__ == "__main__":
-    data.run(main, "nothing is kept")
+    data.run(main, "stopped")

@@ -9,7 +9,7 @@ Writes  data/<game>/frames/episode_*.npz, keys.json, meta.json, contact_sheet.pn
     python collect.py --game mygame.py --check            # is the description right? What to change
     python collect.py --game runner --replay keys.json    # key lists: of another recording, or your own play
     python collect.py --game runner --held-out            # what evaluate.py measures on, never trained on
-    python collect.py --data data/played --player docs/model/runner/player.json    # who learned in the dream
+    python collect.py --data data/played --player docs/model/runner/player.json    # a trained player plays
 
 The same seed gives the same bytes, whatever the machine's speed. Stop it at any time: the same command
 resumes. With --part 3/8 it is the third of eight machines.
@@ -26,7 +26,7 @@ import plots
 from capture import policies, workers
 from capture.check import check, describe
 from capture.games import load_game
-from capture.player import LivePlayer
+from capture.player import STARTS, LivePlayer
 
 HELD_OUT_SEED = 1_000_000  # added to the seed: no episode of training is played again
 RHYTHM = 300               # frames of a rhythm: held-out patterns of keys, of which only the metres are kept
@@ -203,9 +203,10 @@ def record_episodes(game, folder, args):
 
 def main():
     parser = data.make_parser(__doc__)
-    parser.add_argument("--episodes", type=int, default=190, help="how many there are in the end")
+    parser.add_argument("--episodes", type=int,
+                        help="how many there are to be in all (default: 190; with --player 32)")
     parser.add_argument("--replay", nargs="+", default=[], metavar="FILE",
-                        help="instead: play these key lists, as episodes behind those of the folder")
+                        help="instead: play these key lists, as episodes after those of the folder")
     parser.add_argument("--player", type=Path, metavar="FILE",
                         help="instead: this player.json, in its model folder, chooses the keys")
     parser.add_argument("--held-out", action="store_true",
@@ -215,15 +216,17 @@ def main():
     parser.add_argument("--describe", metavar="PAGE",
                         help="instead: print the first draft of a description for this address or folder")
     parser.add_argument("--lives", type=int, default=60,
-                        help="with --held-out: episodes of a kind that only count lives")
+                        help="with --held-out: episodes of each kind from which only lives are counted")
     parser.add_argument("--rhythms", type=int, default=200,
-                        help="with --held-out: patterns of keys that only count metres")
+                        help="with --held-out: key patterns of which only metres are kept")
     workers.add_arguments(parser)
     args = parser.parse_args()
     if args.describe:
         print(describe(args.describe))
         return
 
+    if args.episodes is None:
+        args.episodes = STARTS if args.player else 190
     frames, held_out = (data.game_folder(args.data, args.game) / name for name in ("frames", "held_out"))
     player = LivePlayer(args.player).model.meta if args.player else None
     if player and args.ticks_per_frame is None:

@@ -82,12 +82,21 @@ def read_json(path):
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise SystemExit(f"{path} is not valid JSON ({error}): mend it or move it away") from None
+        raise SystemExit(f"{path} is not valid JSON ({error}): fix it or move it away") from None
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefaultsHelpFormatter):
+    """Shows the docstring as it is written, and the defaults that say something."""
+
+    def _get_help_string(self, action):
+        if action.default in (None, False, [], 0, argparse.SUPPRESS) or "default" in (action.help or ""):
+            return action.help
+        return super()._get_help_string(action)
 
 
 def bare_parser(doc):
-    """A parser without options, whose --help shows the script's docstring as it is written."""
-    return argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """A parser without options, whose --help shows the script's docstring."""
+    return argparse.ArgumentParser(description=doc, formatter_class=HelpFormatter)
 
 
 def make_parser(doc):
@@ -95,7 +104,7 @@ def make_parser(doc):
     parser = bare_parser(doc)
     parser.add_argument("--game", default="runner",
                         help="runner, qwop, or the path of a description like games/runner.py")
-    parser.add_argument("--data", default="data", help="folder of all games")
+    parser.add_argument("--data", default="data", help="data folder, with a subfolder for each game")
     return parser
 
 
@@ -128,7 +137,8 @@ def lock(folder):
         with FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0):
             yield
     except Timeout:
-        raise SystemExit(f"another process writes to {folder}: let it end, or name another --data") from None
+        raise SystemExit(f"another process writes to {folder}: wait for it, or name another "
+                         "--data") from None
 
 
 @contextmanager
@@ -237,10 +247,10 @@ def load_held_out(folder):
             arrays |= read_arrays(path, ("more_frames", "more_keys", "more_over"))
         except ValueError as error:
             raise SystemExit(f"{path}: {error}: move it away, "
-                             "and run  python collect.py --held-out  again") from None
+                             "and run collect.py --held-out again") from None
         kinds[path.stem] = arrays
     if not kinds:
-        raise SystemExit(f"no held-out episodes in {folder}: run  python collect.py --held-out  first")
+        raise SystemExit(f"no held-out episodes in {folder}: run collect.py --held-out first")
     return kinds
 
 
@@ -256,7 +266,7 @@ def load_rhythms(folder):
         return {name: arrays[name] for name in ("keys", "over", "score")}
     except (ValueError, KeyError) as error:
         raise SystemExit(f"{path}: {error}: move it away, "
-                         "and run  python collect.py --held-out  again") from None
+                         "and run collect.py --held-out again") from None
 
 
 def load_episodes(folder, names=("frames", "keys", "restart"), wanted=None, maker="collect.py"):
@@ -266,7 +276,7 @@ def load_episodes(folder, names=("frames", "keys", "restart"), wanted=None, make
     script that writes them."""
     files = episode_files(folder)
     if not files:
-        raise SystemExit(f"no episodes in {folder}: run  python {maker} --game {folder.parent.name}  first")
+        raise SystemExit(f"no episodes in {folder}: run {maker} first")
     for number, path in files.items():
         if wanted and not wanted(number):
             continue
@@ -342,7 +352,7 @@ def load_latents(folder):
         arrays = [np.stack([episode[name] for episode in episodes.values()]) for name in names]
     except ValueError:  # none, or of different shapes
         raise SystemExit(f"the {len(episodes)} readable episodes in {folder} do not fit together: "
-                         "move them away and run  python encode.py  again") from None
+                         "move them away and run encode.py again") from None
     return Latents(np.array(list(episodes)), *arrays, read_json(folder / "meta.json") or {})
 
 

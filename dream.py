@@ -29,12 +29,12 @@ def read(path):
         return path.read_bytes()
     except FileNotFoundError:
         raise SystemExit(f"no model in {path.parent} ({path.name} is missing): "
-                         "run  make pipeline  or  python export.py  first") from None
+                         "run make pipeline or export.py first") from None
 
 
 def read_meta(folder):
     """meta.json of a model folder. Ends the program with one line if it cannot be played."""
-    again = "run  python export.py  again"
+    again = "run export.py again"
     try:
         meta = data.parse_json(read(folder / "meta.json"))
     except ValueError as error:
@@ -91,22 +91,22 @@ class Model:
                 self.starts.append(self.state(start["z"], start.get("h"), start.get("c")))
             except ValueError as error:
                 raise SystemExit(f"{folder}/meta.json: a start state does not fit the model ({error}): "
-                                 "run  python export.py  again") from None
+                                 "run export.py again") from None
         if not self.starts:
-            raise SystemExit(f"{folder}/meta.json has no start state: run  python export.py  again")
+            raise SystemExit(f"{folder}/meta.json has no start state: run export.py again")
 
     def open(self, name, threads):
         path = self.folder / name
         if hashlib.sha256(read(path)).hexdigest() != self.meta["sha256"].get(name):
             raise SystemExit(f"{path} is not the file that meta.json lists (sha256 differs): "
-                             "run  python export.py  again, or copy the whole folder again")
+                             "run export.py again, or copy the whole folder again")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = threads, 3
         try:
             return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except ORT_ERRORS as error:
-            raise SystemExit(f"{path} is no graph that onnxruntime runs ({data.reason(error)}): "
-                             "run  python export.py  again") from None
+            raise SystemExit(f"{path} does not run in onnxruntime ({data.reason(error)}): "
+                             "run export.py again") from None
 
     def state(self, z, h=None, c=None):
         """Numbers (lists or arrays) as the state of one dream -> [z (1, Z), h (L, 1, H), c (L, 1, H)], h and

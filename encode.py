@@ -66,7 +66,7 @@ def merge(latents, others):
 
 def main():
     parser = data.make_parser(__doc__)
-    parser.add_argument("--live", type=int, default=0, help="how many episodes there should be in the end")
+    parser.add_argument("--live", type=int, default=0, help="how many episodes there are to be in all")
     parser.add_argument("--device", help="for recorded episodes: cpu, cuda or mps; the best by default")
     parser.add_argument("--merge", nargs="+", default=[], metavar="DATA",
                         help="instead: copy the latents that lie in these --data folders into this one")
@@ -84,10 +84,10 @@ def main():
     model, _ = training.load(folder / "ae.pt", models.Autoencoder, device)
     recording, files = data.read_json(frames / "meta.json"), data.episode_files(frames)
     if recording is None or not files and not args.live:
-        raise SystemExit(f"no episodes in {frames}: run  python collect.py --game {args.game}  first")
+        raise SystemExit(f"no episodes in {frames}: run collect.py first")
     if args.live:  # the same game and keys as in collect.py
         if recording["policy"] is None:
-            raise SystemExit(f"{frames} holds key lists that were played again: nothing says how to go on")
+            raise SystemExit(f"{frames} holds replayed key lists, so there is no policy for more episodes")
         workers.fill_arguments(args, recording)
         workers.check_arguments(args, args.live)
         game = load_game(args.game, args.url)
@@ -97,8 +97,11 @@ def main():
         # Latents of another autoencoder or recording are of no use any more
         meta = recording | {"encoder": training.hash_of(model.encoder)}
         if data.read_json(latents / "meta.json") != meta:
-            for path in data.episode_files(latents).values():
+            old = data.episode_files(latents)
+            for path in old.values():
                 path.unlink()
+            if old:
+                print(f"{len(old)} episodes in {latents} were of another autoencoder or recording: deleted")
             data.write_json(latents / "meta.json", meta)
         data.set_damaged_aside(latents, ("restart",))
         done = data.episode_files(latents)

@@ -197,7 +197,7 @@ def main():
     parser.add_argument("--held-out", type=Path, help="folder of held-out episodes (default: "
                                                       "data/<game>/held_out, or this repository's own)")
     parser.add_argument("--out", type=Path, help="folder of the report (default: data/<game>/report)")
-    parser.add_argument("--dream-frames", type=int, default=10_000, help="length of the dreams of stability")
+    parser.add_argument("--dream-frames", type=int, default=10_000, help="length of the long dreams")
     parser.add_argument("--seed", type=int, default=12345, help="of the random keys")
     args = parser.parse_args()
 

@@ -63,15 +63,15 @@ def load_all(folder):
     dynamics, lstm_checkpoint = training.load(folder / "lstm.pt", models.Dynamics)
     latents = data.load_latents(folder / "latents")
     training.check_encoder(latents.meta.get("encoder"), autoencoder.encoder, folder / "latents",
-                           "run  python encode.py  and train_lstm.py again")
+                           "run encode.py and train_lstm.py again")
     training.check_encoder(lstm_checkpoint.get("encoder"), autoencoder.encoder, folder / "lstm.pt",
-                           "run  python train_lstm.py  again")
+                           "run train_lstm.py again")
     if not len(latents.split()[0]):
-        raise SystemExit(f"no episode to train on in {folder}/latents: run  python encode.py  with more")
+        raise SystemExit(f"no episode to train on in {folder}/latents: run encode.py with more")
     facts = latents.meta | (data.read_json(folder / "frames" / "meta.json") or {})
     if missing := {"game", "keys", "tick_ms", "ticks_per_frame"} - set(facts):
         raise SystemExit(f"no {', '.join(sorted(missing))} in meta.json of {folder}/frames or latents: "
-                         f"run  python collect.py --game {folder.name}  and encode.py again")
+                         "run collect.py and encode.py again")
     trainings = {"history": [*ae_checkpoint["history"], *lstm_checkpoint["history"]],
                  "fidelity": {"autoencoder": ae_checkpoint["figures"],
                               "dynamics": lstm_checkpoint["figures"]}}

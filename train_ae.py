@@ -49,9 +49,9 @@ def parse():
     group = parser.add_argument_group("losses and regularisation")
     group.add_argument("--edge", type=float, default=0,
                        help="weight of the edge loss, after a quarter of the epochs")
-    group.add_argument("--interpretability", type=float, default=0, help="weight of that loss, as late")
-    group.add_argument("--dropout", type=float, default=0, help="in the narrow layers")
-    group.add_argument("--noise", type=float, default=0.05, help="on z, as a share of it")
+    group.add_argument("--interpretability", type=float, default=0, help="weight of that loss, from then on")
+    group.add_argument("--dropout", type=float, default=0, help="rate, in narrow linear layers")
+    group.add_argument("--noise", type=float, default=0.05, help="on z, relative to it")
     args = training.use_original(parser, ORIGINAL)
     if args.batch % args.clip_len:
         raise SystemExit(f"--batch {args.batch} is not a multiple of --clip-len {args.clip_len}")
@@ -167,6 +167,8 @@ def main():
     mean_frame = np.broadcast_to(held_out.mean((0, 1), keepdims=True), held_out.shape)
     baseline = metrics.psnr(mean_frame, held_out)
 
+    if first >= args.epochs:
+        print("all epochs are done: give more --epochs, or delete ae_resume.pt to start over")
     clock = plots.Clock(args.epochs, first)
     for epoch in range(first, args.epochs):
         # One pass over all clips in random order

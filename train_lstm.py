@@ -8,7 +8,7 @@ Writes  data/<game>/lstm.pt (the best epoch so far), lstm_resume.pt, lstm_log.js
     python train_lstm.py --original           # the original's recipe
 
 Teacher forcing first: every z is predicted from true ones. In the last --rollout-epochs the model also learns
-from its own output: every --rollout frames a rollout of as many frames branches off. Teacher forcing learns
+from its own output: a rollout of --rollout frames starts every --rollout frames. Teacher forcing learns
 fastest, rollouts keep long dreams stable (docs/experiments.md). The same command resumes.
 
 Shapes: B episodes, T frames, Z latent features, K keys, L LSTM layers, H hidden width
@@ -37,8 +37,8 @@ def parse():
     parser = training.make_parser(__doc__, "fine-tune this lstm.pt")
     group = parser.add_argument_group("network")
     group.add_argument("--hidden", type=int, default=384, help="width of the LSTM's layers")
-    group.add_argument("--widths", type=int, nargs="+", default=(1024, 1248), help="of the layers behind it")
-    group.add_argument("--dropout", type=float, default=0)
+    group.add_argument("--widths", type=int, nargs="+", default=(1024, 1248), help="of the layers after it")
+    group.add_argument("--dropout", type=float, default=0, help="rate")
     group = parser.add_argument_group("optimisation")
     group.add_argument("--epochs", type=int, default=4, help="epochs over the training episodes")
     group.add_argument("--batch", type=int, default=8, help="episodes a step")
@@ -46,14 +46,14 @@ def parse():
     group.add_argument("--muon", type=float, default=0.03,
                        help="highest learning rate of Muon, for weights that are matrices and not too large; "
                             "0: AdamW for all")
-    group.add_argument("--weight-decay", type=float, default=1e-5)
+    group.add_argument("--weight-decay", type=float, default=1e-5, help="of matrices, decoupled")
     group = parser.add_argument_group("losses and regularisation")
-    group.add_argument("--rollout-epochs", type=int, default=1, help="at the end, in which rollouts join")
+    group.add_argument("--rollout-epochs", type=int, default=1, help="last epochs, which add rollouts")
     group.add_argument("--rollout", type=int, default=16, help="frames of a rollout")
     group.add_argument("--teacher-weight", type=float, default=4,
-                       help="of the one-step loss beside that of rollouts")
+                       help="of the one-step loss, in those epochs")
     group.add_argument("--over-weight", type=float, default=1,
-                       help="of the loss of when a life ends; 0: the model does not tell it")
+                       help="of the loss of when a life ends; 0: the model does not predict it")
     group.add_argument("--noise", type=float, default=0.10,
                        help="on the input z, as a share of the std of its steps")
     args = training.use_original(parser, ORIGINAL)
@@ -213,7 +213,7 @@ def main():
     train, held_out = latents.split()
     autoencoder, _ = training.load(folder / "ae.pt", models.Autoencoder, device)
     training.check_encoder(latents.meta.get("encoder"), autoencoder.encoder, folder / "latents",
-                           "run  python encode.py  again")
+                           "run encode.py again")
 
     held_out_episodes = to_tensors(latents, held_out[:100], device)
     all_z, all_keys, all_over, _ = to_tensors(latents, train, device)
@@ -224,7 +224,8 @@ def main():
     optimizer = make_optimizer(model, args.lr, args.muon, args.weight_decay)
     schedule = training.make_schedule(optimizer, args, RESTART_EPOCHS)
     rng = np.random.default_rng(args.seed)
-    resumed = training.load_resume(folder / "lstm_resume.pt", model, optimizer, schedule, rng)
+    resumed = training.load_resume(folder / "lstm_resume.pt", model, optimizer, schedule, rng,
+                                   latents.meta["encoder"])
     first, best, seconds = resumed or (0, float("inf"), 0.0)
     parallel.check_same(device, first, len(train))
     count = len(train) * latents.z.shape[1]
@@ -232,6 +233,8 @@ def main():
           f"{len(held_out) * latents.z.shape[1]:,} held out; epoch {first} of {args.epochs}")
 
     steps = max(len(train) // args.batch, 1)
+    if first >= args.epochs:
+        print("all epochs are done: give more --epochs, or delete lstm_resume.pt to start over")
     clock = plots.Clock(args.epochs, first)
     for epoch in range(first, args.epochs):
         # One pass over all episodes in random order; in the last epochs with rollouts
@@ -278,7 +281,7 @@ def main():
                 training.save_best(folder / "lstm.pt", model, history, entry, figures,
                                    encoder=latents.meta["encoder"])
             training.save_resume(folder / "lstm_resume.pt", model, optimizer, schedule, rng, epoch + 1, best,
-                                 seconds)
+                                 seconds, latents.meta["encoder"])
     print(f"best: rollout over persistence {best:.3f} over {max(HORIZONS)} frames, in {folder / 'lstm.pt'}; "
           f"look at {folder / 'lstm_dream.png'}")
 

@@ -9,7 +9,7 @@ Writes  its player.json, and player.js for the page; data/<game>/player_log.json
     python collect.py --game qwop --player docs/model/qwop/player.json    # then: in the real game
 
 CMA-ES (Hansen 2016) tries controllers, each in a few dreams with lots and starts of their own, and moves on
-towards those that ran farthest by what the dream tells. The same command goes on for as long again.
+towards those that ran farthest by what the dream tells. Run it again to train on for as long.
 
 Shapes: N dreams side by side, Z latent features, K keys
 """
@@ -68,11 +68,13 @@ def open_search(path, args, model):
 
     mean, sigma: the middle of the search and how wide it is. best: metres."""
     encoder = mark_of(model)
-    state = data.read_json(path) or {}
+    state, known = data.read_json(path) or {}, data.read_json(model.folder / "player.json") or {}
     if state.get("encoder") != encoder:
         path.with_name("player_log.jsonl").unlink(missing_ok=True)
         size = Player.size(len(model.meta["keys"]), model.features)
-        state = {"encoder": encoder, "generation": 0, "seconds": 0.0, "best": -1.0, "sigma": 0.5,
+        is_rival = (known.get("encoder"), known.get("frames")) == (encoder, 2 * args.frames)
+        best = known["metres"] if is_rival else -1.0  # a better player stays
+        state = {"encoder": encoder, "generation": 0, "seconds": 0.0, "best": best, "sigma": 0.5,
                  "mean": [0.0] * size}
     print(f"{model.folder}: {len(state['mean'])} numbers to learn, {args.population} x {args.dreams} dreams "
           f"a generation; {state['generation']} generations done")
@@ -101,10 +103,10 @@ def keep(folder, args, model, state, metres):
 def main():
     parser = data.make_parser(__doc__)
     parser.add_argument("--model", type=Path, help="model folder (default: data/<game>/model)")
-    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--minutes", type=float, default=30, help="of this run")
     parser.add_argument("--frames", type=int, default=300, help="longest life that counts")
     parser.add_argument("--population", type=int, default=32, help="controllers in a generation")
-    parser.add_argument("--dreams", type=int, default=3, help="of each controller")
+    parser.add_argument("--dreams", type=int, default=3, help="dreams of each controller")
     parser.add_argument("--temperature", type=float, default=1.0, help="of the lots; 0: what is likeliest")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
@@ -114,7 +116,7 @@ def main():
     folder = data.game_folder(args.data, args.game)
     model = Model(args.model or folder / "model")
     if "readout" not in model.meta:
-        raise SystemExit(f"{model.folder} does not tell metres: record with a score, and export again")
+        raise SystemExit(f"{model.folder} does not tell metres: its game has no score")
 
     folder.mkdir(parents=True, exist_ok=True)
     state, search = open_search(folder / "player_resume.json", args, model)

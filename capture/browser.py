@@ -297,7 +297,7 @@ class Recorder:
         for name, expression in self.game.hooks.items():
             script = f"() => {{ try {{ return ({expression}); }} catch {{ return false; }} }}"
             if not self.page.evaluate(script):
-                raise GameError(f"{self.game.name}: hook {name} does not hold on {url}: the game has "
+                raise GameError(f"{self.game.name}: hook {name} fails on {url}: the game has "
                                 "changed, change its description")
 
     def evaluate(self, script, job):

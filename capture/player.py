@@ -91,6 +91,6 @@ def load(path, model):
         if not np.isfinite(numbers).all():
             raise ValueError("it has numbers that are not finite")
     except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
-        raise SystemExit(f"{path} is no player of this model ({data.reason(error)}): "
-                         "run  python train_player.py") from None
+        raise SystemExit(f"{path} does not fit this model ({data.reason(error)}): "
+                         "run train_player.py") from None
     return Player(numbers[None], model.meta["dz_std"])

@@ -38,8 +38,8 @@ def add_worker_arguments(parser):
     parser.add_argument("--url", help="another address of the game's page, or the .html file of a local copy")
     parser.add_argument("--workers", type=int, default=default_workers(), help="browsers side by side")
     parser.add_argument("--part", type=part, default=(1, 1), metavar="K/N",
-                        help="play every Nth episode from the Kth on: N machines share a recording, whose "
-                             "folders are then copied into one")
+                        help="play every Nth episode from the Kth on: N machines share a recording, then "
+                             "their folders are merged (default: 1/1)")
     parser.add_argument("--timeout", type=float, default=TIMEOUT,
                         help="seconds that a page may take to load, or a browser to play 500 frames")
 
@@ -85,7 +85,8 @@ def fill_arguments(args, recording):
 def check_arguments(args, episodes):
     """End the program if an option of add_arguments(), or the number of episodes, is out of range."""
     if min(episodes, args.ticks_per_frame, args.workers) < 1 or args.frames < 2 or args.seed < 0:
-        raise SystemExit("episodes, --ticks-per-frame and --workers must be at least 1, --frames 2, --seed 0")
+        raise SystemExit("episodes, --ticks-per-frame and --workers must be at least 1, "
+                         "--frames at least 2, --seed at least 0")
     if args.supersample not in (1, 2, 3, 4) or args.timeout <= 0:
         raise SystemExit("--supersample must be 1, 2, 3 or 4, --timeout more than 0")
 

@@ -53,7 +53,7 @@ def make_parser(doc, init_from_help):
     """A parser with the options that every training has. doc: of the script."""
     parser = data.make_parser(doc)
     parser.add_argument("--device", help="cpu, cuda or mps; the best there is by default")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of weights, noise and order")
     parser.add_argument("--init-from", type=Path, help=init_from_help)
     return parser
 
@@ -117,8 +117,8 @@ def load(path, kind, device="cpu"):
     damaged, or of another network."""
     config, script = KINDS[kind]
     if not path.exists():
-        raise SystemExit(f"no checkpoint {path}: run  python {script}  first")
-    advice = f"move it away and run  python {script}  again"
+        raise SystemExit(f"no checkpoint {path}: run {script} first")
+    advice = f"move it away and run {script} again"
     try:
         checkpoint = torch.load(path, map_location=device, weights_only=True)
         if "sizes" in checkpoint:
@@ -145,22 +145,27 @@ def check_encoder(made_with, encoder, what, advice):
         raise SystemExit(f"{what} was made with another encoder than this ae.pt: {advice}")
 
 
-def save_resume(path, model, optimizer, schedule, rng, epoch, best, seconds):
-    """Write all that a resumed training needs. rng: a numpy Generator. epoch: epochs done. best: score."""
+def save_resume(path, model, optimizer, schedule, rng, epoch, best, seconds, encoder=None):
+    """Write all that a resumed training needs. rng: a numpy Generator. epoch: epochs done. best: score.
+    encoder: the hash of the one whose z it learns from."""
     save(path, model, optimizer=optimizer.state_dict(), schedule=schedule.state_dict(),
          torch_rng=torch.get_rng_state(), rng=rng.bit_generator.state, epoch=epoch, best=best,
-         seconds=seconds)
+         seconds=seconds, encoder=encoder)
 
 
-def load_resume(path, model, optimizer, schedule, rng):
-    """Put a training back where save_resume() left it -> epoch, best, seconds; None if there is no file. The
-    schedule keeps its own length: with other --epochs the learning rate goes to its end in so many."""
+def load_resume(path, model, optimizer, schedule, rng, encoder=None):
+    """Put a training back where save_resume() left it -> epoch, best, seconds; None if there is no file, or
+    one of another encoder. The schedule keeps its own length: with other --epochs the learning rate goes to
+    its end in so many."""
     if not path.exists():
         return None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         if state["config"] != asdict(model.config):
             raise ValueError(f"it was made with {state['config']}")
+        if state.get("encoder") != encoder:
+            print(f"{path.name} is of another autoencoder: training starts over")
+            return None
         model.load_state_dict(state["weights"])
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"] | {"T_0": schedule.T_0, "T_i": schedule.T_i})
@@ -169,4 +174,4 @@ def load_resume(path, model, optimizer, schedule, rng):
         return state["epoch"], state["best"], state["seconds"]
     except UNREADABLE as error:
         raise SystemExit(f"cannot resume from {path} ({data.reason(error)}): "
-                         "use the arguments it was made with, or move it away to start anew") from None
+                         "use the arguments it was made with, or move it away to start over") from None

@@ -463,7 +463,7 @@ def test_no_path_outside_the_upload_is_read(server, client):
 
 def test_missing_model_and_taken_port(server, tmp_path):
     line = refusal(app.main, "--model", tmp_path / "none")
-    assert "no model in" in line and "python export.py" in line
+    assert "no model in" in line and "export.py" in line
     taken = re.search(r":(\d+)/", server.url)[1]
     for port in (taken, "abc", "70000", "0", ""):
         assert "cannot listen on" in refusal(app.main, "--no-browser", "--port", port)

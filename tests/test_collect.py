@@ -566,7 +566,8 @@ def test_a_machine_without_a_browser_is_told_what_to_install(tmp_path):
 
 @pytest.mark.parametrize("option, value, expected", [
     ("--episodes", 0, "at least 1"), ("--workers", 0, "at least 1"), ("--ticks-per-frame", 0, "at least 1"),
-    ("--frames", 1, "--frames 2"), ("--seed", -1, "--seed 0"), ("--supersample", 5, "1, 2, 3 or 4"),
+    ("--frames", 1, "--frames at least 2"), ("--seed", -1, "--seed at least 0"),
+    ("--supersample", 5, "1, 2, 3 or 4"),
     ("--timeout", 0, "more than 0"),
     ("--game", "tetris", "no game tetris: name one of qwop, runner, or the path of a description like"),
     ("--game", "toy.py", "toy.py: got an unexpected keyword argument 'colour' (see class Game in capture/")])

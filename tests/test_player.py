@@ -112,7 +112,7 @@ def test_a_player_of_another_model_is_refused(learned, tmp_path, change, words):
     player = json.loads((learned / "runner/model/player.json").read_text())
     text = change if isinstance(change, str) else json.dumps(change and player | change)
     (tmp_path / "player.json").write_text(text)
-    with pytest.raises(SystemExit, match=f"no player of this model .*{words}.*run  python train_player.py"):
+    with pytest.raises(SystemExit, match=f"does not fit this model .*{words}.*run train_player.py"):
         load(tmp_path / "player.json", model)
 
 
