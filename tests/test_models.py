@@ -106,6 +106,8 @@ def test_a_resumed_training_may_have_another_length(tmp_path):
         rates.append(optimizer.param_groups[0]["lr"])
         training.save_resume(tmp_path / "resume.pt", Configured(layer), optimizer, schedule, rng, 2, 0.0, 0.0)
     assert rates == pytest.approx([0.5, (1 + 2 ** -0.5) / 2])
+    resume = tmp_path / "resume.pt", Configured(layer), optimizer, schedule, rng
+    assert training.load_resume(*resume, encoder="another") is None  # it learned from other z
 
 
 @pytest.mark.parametrize("size", [1_000, 50_000])

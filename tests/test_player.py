@@ -1,6 +1,7 @@
 """The player: what it chooses, that it learns in a dream, and that it plays the real game in closed loop."""
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import metrics
 import train_player
 from capture.player import LivePlayer, Player, load
 from collect import main as collect_main
+from dream import Model
 
 RUNNER = ROOT / "docs/model/runner"
 
@@ -79,6 +81,15 @@ def test_a_player_learns_and_goes_on_learning(learned):
     assert json.loads(script.removeprefix("self.DREAM_PLAYER = ").removesuffix(";\n")) == player
     for name in ("player.png", "player_curve.png"):
         assert (learned / "runner" / name).stat().st_size > 1000
+
+
+@pytest.mark.parametrize(("frames", "best"), [(20, "its own"), (30, -1.0)])
+def test_a_better_player_stays(learned, tmp_path, frames, best):
+    """A new search has to beat the player in the model's folder, if both were measured in the same way."""
+    args = SimpleNamespace(frames=frames, population=6, dreams=1, seed=0)
+    state, _ = train_player.open_search(tmp_path / "none.json", args, Model(learned / "runner/model"))
+    known = data.read_json(learned / "runner/model/player.json")["metres"]
+    assert state["generation"] == 0 and state["best"] == (known if best == "its own" else best)
 
 
 def test_closed_loop_equals_a_replay_of_its_keys(learned, tmp_path):
