@@ -16,6 +16,7 @@ resumes. With --part 3/8 it is the third of eight machines.
 
 Shapes: T frames of an episode, K keys
 """
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,32 +33,21 @@ HELD_OUT_SEED = 1_000_000  # added to the seed: no episode of training is played
 RHYTHM = 300               # frames of a rhythm: held-out patterns of keys, of which only the metres are kept
 
 
-class Save:
-    """Sink of a worker: writes each episode to its file. Picklable."""
-
-    def __init__(self, folder):
-        self.folder = folder
-
-    def __call__(self, episode, arrays):
-        data.save_episode(data.episode_path(self.folder, episode), arrays)
+def save(folder, episode, arrays):
+    """Sink of a worker: write each episode to its file."""
+    data.save_episode(data.episode_path(folder, episode), arrays)
 
 
-class Keep:
-    """Sink of a worker for episodes that share a file: returns each, those that only count lives with the
-    frames before FORK alone, those that only count metres without frames. Picklable."""
-
-    def __init__(self, whole):
-        """whole: {kind: the number of its whole episodes}"""
-        self.whole = whole
-
-    def __call__(self, episode, arrays):
-        kind, number = episode
-        if number < self.whole[kind]:
-            return arrays
-        kept = {"keys": arrays["keys"], "over": arrays["over"]}
-        if kind == "rhythms":
-            return kept | {"score": arrays["score"].copy()}
-        return kept | {"frames": arrays["frames"][:policies.FORK].copy()}
+def keep(whole, episode, arrays):
+    """Sink of a worker for held-out episodes: of each kind the first whole[kind], of others only the frames
+    before FORK, of rhythms none."""
+    kind, number = episode
+    if number < whole[kind]:
+        return arrays
+    kept = {"keys": arrays["keys"], "over": arrays["over"]}
+    if kind == "rhythms":
+        return kept | {"score": arrays["score"].copy()}
+    return kept | {"frames": arrays["frames"][:policies.FORK].copy()}
 
 
 def draw(folder, shape, frame_ms):
@@ -132,7 +122,7 @@ def record_held_out(game, folder, args):
             policy = policies.Policy(kind, len(game.keys), frames, args.ticks_per_frame, meta["seed"], gaits)
             lists |= {(kind, n): policy(n) for n in range(whole + lives)}
     policy = policies.Policy(None, len(game.keys), args.frames, args.ticks_per_frame, None, gaits, lists)
-    keep = Keep({kind: whole for kind, (whole, _, _) in kinds.items()})
+    sink = partial(keep, {kind: whole for kind, (whole, _, _) in kinds.items()})
 
     def note(facts):
         data.write_json(folder / "meta.json", meta | facts)
@@ -142,7 +132,7 @@ def record_held_out(game, folder, args):
     frames = sum(len(keys) - skip for keys, skip in lists.values())
     print(f"{game.name}: {len(lists)} held-out episodes to record into {folder} with {args.workers} workers")
     with tqdm(total=frames, unit=" frames", unit_scale=True) as bar:
-        for (kind, n), arrays in workers.record(game, policy, list(lists), args, keep, bar, note):
+        for (kind, n), arrays in workers.record(game, policy, list(lists), args, sink, bar, note):
             recorded[kind][n] = arrays
             if len(recorded[kind]) == sum(kinds[kind][:2]):
                 save_held_out(folder / f"{kind}.npz", recorded.pop(kind), kinds[kind][0])
@@ -193,7 +183,7 @@ def record_episodes(game, folder, args):
         data.write_json(folder / "meta.json", meta | facts)
 
     with tqdm(total=len(missing) * args.frames, unit=" frames", unit_scale=True, smoothing=0.05) as bar:
-        for _ in workers.record(game, policy, missing, args, Save(folder), bar, note):
+        for _ in workers.record(game, policy, missing, args, partial(save, folder), bar, note):
             pass  # the sink has written it
     if args.player:  # its keys are known now
         played = [(episode["keys"], 0) for _, episode in data.load_episodes(folder, ("keys",))]

@@ -227,8 +227,8 @@ def check_episode(episode, names=("frames", "keys", "restart")):
 
 def held_out_folder(folder):
     """Where the held-out episodes of a game's folder lie: in it, or else in this repository's own."""
-    shipped = Path(__file__).parent / "held_out" / folder.name
-    return shipped if shipped.is_dir() and not (folder / "held_out").is_dir() else folder / "held_out"
+    own, shipped = folder / "held_out", Path(__file__).parent / "held_out" / folder.name
+    return shipped if shipped.is_dir() and not any(own.glob("*.npz")) else own
 
 
 def load_held_out(folder):
@@ -283,7 +283,7 @@ def load_episodes(folder, names=("frames", "keys", "restart"), wanted=None, make
         try:
             yield number, load_episode(path, names)
         except ValueError as error:
-            print(f"left out: {path}: {error}; {maker} makes it again")
+            print(f"left out: {path}: {error}; move it away, then {maker} makes it again")
 
 
 def set_damaged_aside(folder, names):

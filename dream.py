@@ -140,17 +140,14 @@ class Model:
         feed = {"z": state[0], "keys": np.asarray(keys, np.float32), "h": state[1], "c": state[2]}
         if not self.lots:
             state = self.dynamics.run(["z_next", "h_next", "c_next"], feed)
-            return state, self.read("over", state) > 0.5
+            return state, self.readout("over", state) > 0.5
         feed["noise"] = np.zeros((len(keys), self.lots), np.float32) if lots is None else lots
         *state, over = self.dynamics.run(["z_next", "h_next", "c_next", "over"], feed)
         return state, over > 0.5
 
-    def metres(self, state):
-        """What the state tells of the metres run in the step just made -> (N,)"""
-        return self.read("metres", state)
-
-    def read(self, name, state):
-        """A number that meta.json's readout tells -> (N,), zeros without one."""
+    def readout(self, name, state):
+        """What the state tells of the step just made -> (N,): "metres" run in it, or whether it was "over"
+        (more than 0.5). Zeros where meta.json has no readout."""
         if "readout" not in self.meta:
             return np.zeros(len(state[0]))
         bias, *weights = self.meta["readout"][name]
@@ -162,10 +159,6 @@ class Model:
         for t in range(z.shape[1]):
             (predicted[:, t], *state), _ = self.step([z[:, t], *state], keys[:, t])
         return predicted, state
-
-    def one_step(self, z, keys):
-        """The prediction one step ahead of each true z (B, T, Z) under keys (B, T, K) -> (B, T, Z)"""
-        return self.teach(z, keys)[0]
 
     def context(self, z, keys):
         """True z (N, W, Z), keys (N, W - 1 or more, K) -> the state at the last frame, before its keys act"""
@@ -183,13 +176,9 @@ class Model:
             z[:, t] = state[0]
         return z, over, state
 
-    def rollout(self, state, keys, seed=None, progress=iter):
-        """The dream from a state [z, h, c] under keys (N, T, K) -> z (N, T, Z)"""
-        return self.play(state, keys, seed, progress)[0]
-
     def rollout_after(self, z, keys, seed=None):
         """The dream after true z (N, W, Z), keys (N, W + T, K) from the first of them on -> z (N, T, Z)"""
-        return self.rollout(self.context(z, keys), keys[:, z.shape[1] - 1:-1], seed)
+        return self.play(self.context(z, keys), keys[:, z.shape[1] - 1:-1], seed)[0]
 
 
 def repeat(state, n):

@@ -43,12 +43,19 @@ class Encode:
                           {"z": z.cpu().numpy(), **{name: arrays[name] for name in NAMES[1:]}})
 
 
+def is_same(old, new):
+    """Do two meta.json of latents (old: or None) belong to the same recording and autoencoder? Browsers may
+    differ, as in collect.py."""
+    ignored = dict.fromkeys(("browser", "version"))
+    return old is not None and old | ignored == new | ignored
+
+
 def merge(latents, others):
     """Copy what a folder of latents lacks from other such folders. Equal episodes are kept, unequal ones are
     named and left. Ends the program with one line if a folder was made in another way."""
     for other in others:
         meta, own = (data.read_json(folder / "meta.json") for folder in (other, latents))
-        if meta is None or own not in (None, meta):
+        if meta is None or own and not is_same(own, meta):
             raise SystemExit(f"{other} has no latents of the same recording and autoencoder as {latents}")
         data.write_json(latents / "meta.json", meta)
         copied = 0
@@ -71,6 +78,7 @@ def main():
     parser.add_argument("--merge", nargs="+", default=[], metavar="DATA",
                         help="instead: copy the latents that lie in these --data folders into this one")
     workers.add_worker_arguments(parser)
+    workers.add_part(parser)
     args = parser.parse_args()
 
     # What was recorded, and how
@@ -96,14 +104,14 @@ def main():
     with data.disk_errors(folder), data.lock(latents):
         # Latents of another autoencoder or recording are of no use any more
         meta = recording | {"encoder": training.hash_of(model.encoder)}
-        if data.read_json(latents / "meta.json") != meta:
+        if not is_same(data.read_json(latents / "meta.json"), meta):
             old = data.episode_files(latents)
             for path in old.values():
                 path.unlink()
             if old:
                 print(f"{len(old)} episodes in {latents} were of another autoencoder or recording: deleted")
             data.write_json(latents / "meta.json", meta)
-        data.set_damaged_aside(latents, ("restart",))
+        data.set_damaged_aside(latents, ("z", *NAMES[1:]))
         done = data.episode_files(latents)
         stored = [n for n in files if n not in done]
         k, parts = args.part

@@ -202,6 +202,8 @@ def main():
     args = parser.parse_args()
 
     # Models to measure, models of earlier reports, episodes to measure on.
+    if args.dream_frames < 2:
+        raise SystemExit("--dream-frames must be at least 2")
     folder = data.game_folder(args.data, args.game)
     earlier = [path for path in args.compare if (path / "report.json").exists()]
     models = [Model(path) for path in (args.model or folder / "model", *args.compare) if path not in earlier]

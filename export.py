@@ -355,7 +355,7 @@ def main():
         print(f"no held-out episode (every {data.HELD_OUT}th is one): start states come from training")
     meta = describe(args, folder, autoencoder, dynamics, latents, facts, trainings)
     real = data.held_out_folder(folder)
-    clips = make_clips(real, autoencoder, dynamics) if real.is_dir() else []
+    clips = make_clips(real, autoencoder, dynamics) if any(real.glob("*.npz")) else []
 
     # Everything aside first, then renamed
     with data.disk_errors(out):

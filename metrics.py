@@ -78,9 +78,7 @@ def fit_probes(kinds, z):
     for fold in range(FOLDS):
         known, angles = [], []
         for kind, arrays in kinds.items():
-            keep = np.arange(len(z[kind])) % FOLDS != fold
-            if kind == "choices":
-                keep[:] = True
+            keep = (np.arange(len(z[kind])) % FOLDS != fold) | (kind == "choices")
             known.append(z[kind][keep].reshape(-1, z[kind].shape[-1]))
             angles.append(arrays["pose"][keep, ..., 2].reshape(len(known[-1]), -1))
         probes.append(Probe(np.concatenate(known), sincos(np.concatenate(angles))))
@@ -197,7 +195,7 @@ def measure_one_step(model, arrays, z):
     """1 - MSE / MSE of persistence one step ahead, each feature of z scaled to unit variance: of all steps,
     and without the steps into a new life."""
     std = z.reshape(-1, z.shape[-1]).std(0)
-    predicted = model.one_step(z, arrays["keys"])[:, :-1]
+    predicted = model.teach(z, arrays["keys"])[0][:, :-1]
     error = np.square((predicted - z[:, 1:]) / std).mean(-1)
     persistence = np.square((z[:, :-1] - z[:, 1:]) / std).mean(-1)
     alive = ~arrays["restart"][:, 1:]
@@ -251,15 +249,14 @@ def measure_rollouts(model, arrays, z, probes, median, rng):
                 whole.setdefault(name, []).append(error)
                 moving.setdefault(name, []).append(error_moving)
             if probes:
-                for name, path in (("dream", paths["dream"]), ("persistence", last), ("true z", true)):
+                for name, path in (("dream", paths["dream"]), ("persistence", last)):
                     off = degrees_off(probes(b)(path[b]), arrays["pose"][b, first:first + length, :, 2])
                     poses.setdefault(name, []).append(off)
             if strip is None:
                 strip, clip = pictures_of(painted["dream"], frames[b, first:first + length])
     figures, curves = summarise_gains({"whole": whole, "moving": moving}, ends, frame_s)
     if probes:
-        pose_figures, curves["pose"] = summarise_poses(poses, ends)
-        figures |= pose_figures
+        figures |= summarise_poses(poses, ends)
     return figures, curves, strip, clip
 
 
@@ -288,14 +285,9 @@ def summarise_gains(errors, ends, frame_s):
 
 
 def summarise_poses(poses, ends):
-    """Pose errors in degrees {name: rollouts} -> figures, curve of the dream's over persistence's."""
-    error = {name: np.mean(rows, axis=0) for name, rows in poses.items()}
-    ratio = error["dream"] / error["persistence"]
-    degrees = {}
-    for s, n in ends.items():
-        degrees[str(s)] = {name: float(row[n - 1]) for name, row in error.items()}
-    return {"pose_degrees": degrees,
-            "pose_over_persistence": {str(s): float(ratio[n - 1]) for s, n in ends.items()}}, ratio
+    """Pose errors in degrees {name: rollouts} -> the dream's over persistence's."""
+    ratio = np.mean(poses["dream"], axis=0) / np.mean(poses["persistence"], axis=0)
+    return {"pose_over_persistence": {str(s): float(ratio[n - 1]) for s, n in ends.items()}}
 
 
 def measure_choices(model, arrays, z, probes):
@@ -338,7 +330,7 @@ def measure_transfer(model, rhythms):
     metres, over = np.zeros(keys.shape[:2]), np.zeros(keys.shape[:2], bool)
     for t in range(keys.shape[1] - 1):
         state, over[:, t + 1] = model.step(state, keys[:, t], draw_lots(np.arange(len(keys)), t, model.lots))
-        metres[:, t + 1] = metres[:, t] + model.metres(state)
+        metres[:, t + 1] = metres[:, t] + model.readout("metres", state)
     dreamed, real = data.first_life(over, metres), data.first_life(rhythms["over"], rhythms["score"])
     best = np.argsort(-dreamed)[:10]
     return {"spearman": float(spearmanr(dreamed, real).statistic),
@@ -424,7 +416,7 @@ def measure_stability(model, z, frames, rng):
         halfway = manifold.is_off((near[:, times] + near[:, times + 1])[~is_cut] / 2)
         figures[name] = {"frozen": is_frozen(path, std), "real_frozen": is_frozen(real[name], std),
                          "exploded": float(exploded.mean()), "off_manifold": float(off.mean()),
-                         "halfway": float(halfway.mean()) if len(halfway) else None,
+                         "halfway": float(halfway.mean()),
                          "spread": spread(path, std), "real_spread": spread(real[name], std)}
         curves[name] = times * model.frame_s, (~off).mean(0)
     return figures, curves

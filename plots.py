@@ -50,16 +50,10 @@ def draw_curves(log_path, picture_path, names):
     figure.savefig(picture_path)
 
 
-def make_panels(count, sharey):
-    """A figure with a row of axes -> figure, list of axes"""
-    figure, axes = subplots(1, count, figsize=(4 * count, 3.8), sharey=sharey, squeeze=False)
-    return figure, axes[0]
-
-
 def draw_panels(path, panels, x_label, y_label, y_range=None):
     """Panels {title: {name: (x, y)}} of lines side by side as PNG; a name has the same colour in each.
     y_range: least and most that is shown."""
-    figure, row = make_panels(len(panels), sharey=True)
+    figure, (row,) = subplots(1, len(panels), figsize=(4 * len(panels), 3.8), sharey=True, squeeze=False)
     for axes, (title, lines) in zip(row, panels.items()):
         for name, (x, y) in lines.items():
             axes.plot(x, y, label=name)
@@ -72,7 +66,7 @@ def draw_panels(path, panels, x_label, y_label, y_range=None):
 
 def draw_histograms(path, panels, x_label):
     """Panels {title: {name: numbers}} of histograms over each other as PNG, each of area 1."""
-    figure, row = make_panels(len(panels), sharey=False)
+    figure, (row,) = subplots(1, len(panels), figsize=(4 * len(panels), 3.8), squeeze=False)
     for axes, (title, values) in zip(row, panels.items()):
         bins = np.linspace(0, max([1.0, *(v.max() for v in values.values() if len(v))]), 25)
         for name, v in values.items():

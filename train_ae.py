@@ -65,12 +65,10 @@ def parse():
 
 def reconstruct(model, frames, device, autocast):
     """Held-out frames uint8 (E, T, 96, 96, 3) through the model in evaluation mode -> the same shape."""
-    def paint(part):
-        return model.decoder.paint(model.encoder(part.to(device)))[..., :3].cpu()
-
     with torch.no_grad(), autocast():
         flat = torch.from_numpy(frames.reshape(-1, *frames.shape[2:]))
-        return models.in_batches(paint, flat).numpy().reshape(frames.shape)
+        rgba = models.in_batches(lambda part: model.decoder.paint(model.encoder(part.to(device))).cpu(), flat)
+    return rgba[..., :3].numpy().reshape(frames.shape)
 
 
 @torch.no_grad()
@@ -149,6 +147,7 @@ def main():
     torch.manual_seed(args.seed)
     device, autocast = training.pick_device(args.device)
     folder = data.game_folder(args.data, args.game)
+    training.check_init(args.init_from, folder / "ae.pt")
     clips, train, held_out, sample = load_training_data(args, folder, device)
     recording = data.read_json(folder / "frames" / "meta.json") or {}
 
@@ -216,7 +215,8 @@ def main():
                 entry = training.history_entry(args, recording, count, seconds, device)
                 figures = {"epoch": epoch + 1, "psnr_db": round(psnr, 2)}
                 stored = model if args.decoder_alone else standardise_z(model, sample, init)
-                training.save_best(folder / "ae.pt", stored, history, entry, figures)
+                training.save(folder / "ae.pt", stored, figures=figures,
+                              history=[*history, entry | {"figures": figures}])
             training.save_resume(folder / "ae_resume.pt", model, optimizer, schedule, rng, epoch + 1, best,
                                  seconds)
     print(f"best: {best:.2f} dB on held-out frames, in {folder / 'ae.pt'}; "

@@ -14,6 +14,7 @@ fastest, rollouts keep long dreams stable (docs/experiments.md). The same comman
 Shapes: B episodes, T frames, Z latent features, K keys, L LSTM layers, H hidden width
 """
 import time
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -187,11 +188,9 @@ def make_model(args, latents, train, device):
                                                   over=args.over_weight > 0)).to(device)
     if args.init_from:
         init, checkpoint = training.load(args.init_from, models.Dynamics, device)
-        for name in ("z", "keys", "hidden", "widths", "over"):
-            old, new = getattr(init.config, name), getattr(model.config, name)
-            if tuple(np.atleast_1d(old)) != tuple(np.atleast_1d(new)):
-                raise SystemExit(f"{args.init_from} has {name} {old}, this training {new}: "
-                                 "make them the same")
+        if replace(init.config, dropout=args.dropout) != model.config:
+            raise SystemExit(f"{args.init_from} has {init.config}, this training {model.config}: "
+                             "make them the same")
         model.load_state_dict(init.state_dict())
         return model, checkpoint["history"]
     z, _, over, _ = to_tensors(latents, train[::max(1, len(train) // 1000)], device)
@@ -208,6 +207,7 @@ def main():
     torch.manual_seed(args.seed)
     device, autocast = training.pick_device(args.device)
     folder = data.game_folder(args.data, args.game)
+    training.check_init(args.init_from, folder / "lstm.pt")
     latents = data.load_latents(folder / "latents")
     check_sizes(args, latents)
     train, held_out = latents.split()
@@ -278,8 +278,8 @@ def main():
                 best = score
                 entry = training.history_entry(args, latents.meta, count, seconds, device)
                 figures = {"epoch": epoch + 1} | {name: round(value, 4) for name, value in figures.items()}
-                training.save_best(folder / "lstm.pt", model, history, entry, figures,
-                                   encoder=latents.meta["encoder"])
+                training.save(folder / "lstm.pt", model, figures=figures, encoder=latents.meta["encoder"],
+                              history=[*history, entry | {"figures": figures}])
             training.save_resume(folder / "lstm_resume.pt", model, optimizer, schedule, rng, epoch + 1, best,
                                  seconds, latents.meta["encoder"])
     print(f"best: rollout over persistence {best:.3f} over {max(HORIZONS)} frames, in {folder / 'lstm.pt'}; "

@@ -43,7 +43,7 @@ def dream_lives(model, player, frames, seeds, temperature):
         keys = player.choose(state[0], step, t) * (t >= seeds[alive, None] % REST)
         before = state[0]
         state, over = model.step(state, keys, draw_lots(seeds[alive], t, model.lots, temperature))
-        metres[alive] += model.metres(state)
+        metres[alive] += model.readout("metres", state)
         life[alive[over]] = t
         step = state[0] - before
         if over.all():

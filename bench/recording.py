@@ -14,6 +14,7 @@ import os
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -135,7 +136,8 @@ def measure(game, args):
     policy = recording.make_policy(game, args)
     folder = tempfile.TemporaryDirectory()
     started = {}
-    episodes = recording.record(game, policy, range(10 ** 4), args, collect.Save(Path(folder.name)),
+    episodes = recording.record(game, policy, range(10 ** 4), args, 
+                                partial(collect.save, Path(folder.name)),
                                 tqdm(disable=True), started.update)
     peaks, warm_up, frames, looked = {}, 2 * args.workers, 0, 0
     for _ in episodes:

@@ -32,10 +32,6 @@ def differ(one, other):
     return int(others.argmax()) if others.any() else None
 
 
-def name_all(numbers):
-    return ", ".join(f"{number:.4g}" for number in numbers)
-
-
 class Check:
     """Plays a game and prints a line for each thing that it looks at."""
 
@@ -146,9 +142,9 @@ class Check:
         waits = [wait for wait in loop["waits"] if 5 <= wait <= 100]
         text = (f"a frame is {self.ticks} ticks of {game.tick_ms:.4g} ms = {ms:.0f} ms; {rate:.0f} a second "
                 "are recorded")
-        problems = []
+        problems, named = [], ", ".join(f"{wait:.4g}" for wait in waits)
         if not loop["frames"] and waits and min(abs(wait / game.tick_ms - 1) for wait in waits) > 0.03:
-            problems.append(f"its timers wait {name_all(waits)} ms: is tick_ms one of them?")
+            problems.append(f"its timers wait {named} ms: is tick_ms one of them?")
         other = differ(episode, self.play(self.random[:TRIAL], fresh=True, catches_up=not game.catches_up))
         if game.catches_up and other is not None:
             problems.append("it moves otherwise if each tick is drawn: write  catches_up = False")
@@ -245,7 +241,8 @@ def describe(place):
     tick, loop = "1000 / 60", "it moves with animation frames"
     if waits and not page.loop["frames"]:
         tick, loop = f"{min(waits):.6g}", f"its timers wait {waits} ms"
-    hosts = {urlsplit(line.split()[-1]).hostname for line in page.troubles if "cannot load http" in line}
+    missing = re.findall(r"^cannot load (https?://\S+)$", "\n".join(page.troubles), re.M)
+    hosts = {urlsplit(url).netloc for url in missing} - {urlsplit(page.url).netloc}
     canvas, names = page.canvases[0], [one["name"] for one in page.canvases]
     lines = [f'"""{name}: a first draft. Save it beside the page, fill in TODO, then --check it."""',
              *(['serve = "."'] if serve else []), f"url = {url!r}",

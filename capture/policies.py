@@ -74,8 +74,10 @@ def human_keys(frames, keys, ticks_per_frame, rng):
 
 
 def combinations(keys):
-    """The combinations of the keys, at most 16: uint8 (C, K). The first holds none."""
-    return (np.arange(min(2 ** keys, 16))[:, None] >> np.arange(keys) & 1).astype(np.uint8)
+    """The combinations of the keys, of more than 4 keys the 16 with the fewest held: uint8 (C, K). The first
+    holds none."""
+    numbers = sorted(sorted(range(2 ** keys), key=int.bit_count)[:16])
+    return (np.array(numbers)[:, None] >> np.arange(keys) & 1).astype(np.uint8)
 
 
 def make_pattern(period, on):
@@ -138,7 +140,8 @@ class Policy:
             return self.choose(episode)
         rng = np.random.default_rng([self.seed, episode])
         if self.name == "rhythms":
-            pattern = new_pattern(self.gaits, self.keys, rng)
+            patterns = [gait for gait in self.gaits if "period" in gait]  # not the runs of a player
+            pattern = new_pattern(patterns, self.keys, rng)
             return gait_keys(pattern, self.frames, self.ticks_per_frame), 0
         if self.name == "held":
             return self.hold(episode, rng), 0

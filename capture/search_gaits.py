@@ -55,6 +55,8 @@ def save(path, game, played, rows):
 def search(game, pool, args):
     """Play and keep patterns for args.minutes, save them after every round."""
     old = data.read_json(game.gaits) or {"gaits": []}
+    if "gaits" not in old:
+        raise SystemExit(f"{game.gaits} holds a player's runs, which a search would replace: move it away")
     played = old.get("played", 0)
     rng = np.random.default_rng([args.seed, played])
     patterns = [{"period": gait["period"], "on": gait["on"]} for gait in old["gaits"]]  # first: the kept ones

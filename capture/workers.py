@@ -28,20 +28,21 @@ START = 10                  # seconds in which a worker and its browser start
 ATTEMPTS = 3                # at an episode, if the browser dies
 
 
-def default_workers():
-    """One browser per core, as long as each has 2 GB of memory."""
-    return max(1, min(os.cpu_count(), data.memory_bytes() // (2 * 10 ** 9)))
-
-
 def add_worker_arguments(parser):
     """The options of a program that plays a game."""
     parser.add_argument("--url", help="another address of the game's page, or the .html file of a local copy")
-    parser.add_argument("--workers", type=int, default=default_workers(), help="browsers side by side")
+    most = data.memory_bytes() // (2 * 10 ** 9)  # each browser needs 2 GB
+    parser.add_argument("--workers", type=int, default=max(1, min(os.cpu_count(), most)),
+                        help="browsers side by side")
+    parser.add_argument("--timeout", type=float, default=TIMEOUT,
+                        help="seconds that a page may take to load, or a browser to play 500 frames")
+
+
+def add_part(parser):
+    """The option of a program whose episodes several machines may share."""
     parser.add_argument("--part", type=part, default=(1, 1), metavar="K/N",
                         help="play every Nth episode from the Kth on: N machines share a recording, then "
                              "their folders are merged (default: 1/1)")
-    parser.add_argument("--timeout", type=float, default=TIMEOUT,
-                        help="seconds that a page may take to load, or a browser to play 500 frames")
 
 
 def part(text):
@@ -55,6 +56,7 @@ def part(text):
 def add_arguments(parser):
     """The options of a program that records. Those without a default: see fill_arguments()."""
     add_worker_arguments(parser)
+    add_part(parser)
     group = parser.add_argument_group(
         "recording", "what is left out is as the folder was recorded before, or as in brackets")
     group.add_argument("--frames", type=int, help=f"frames of an episode ({DEFAULTS['frames']})")
@@ -155,12 +157,6 @@ class Job:
                 raise GameError(str(error)) from None
         return self.recorder
 
-    def get_player(self, episode):
-        """The worker's LivePlayer, at the start of an episode."""
-        self.player = self.player or LivePlayer(self.args.player)
-        self.player.start(episode)
-        return self.player
-
     def drop_recorder(self):
         if self.recorder:
             self.recorder.close()
@@ -227,7 +223,9 @@ def play(episode):
             recorder = job.get_recorder()
             frames, ticks = job.policy.frames, job.policy.ticks_per_frame
             if job.policy.name == "player":
-                arrays = recorder.play_live(job.get_player(episode), frames, ticks)
+                job.player = job.player or LivePlayer(job.args.player)
+                job.player.start(episode)
+                arrays = recorder.play_live(job.player, frames, ticks)
             else:
                 keys, skip = job.policy(episode)
                 arrays = recorder.play(keys, ticks, skip)
@@ -236,7 +234,7 @@ def play(episode):
             job.drop_recorder()
             lost.append(f"{error}: episode {episode} is recorded again in a new browser")
             if len(lost) == ATTEMPTS:
-                raise
+                raise GameError(f"{job.game.name}: {data.first_line(error)}") from None
         except SystemExit as error:  # of the sink: it would end this process alone
             raise GameError(str(error)) from None
         except queue.Empty:

@@ -67,6 +67,12 @@ def use_original(parser, original):
     return parser.parse_args()
 
 
+def check_init(init_from, path):
+    """End the program if --init-from names the checkpoint that this training writes. init_from: or None."""
+    if init_from and init_from.resolve() == path.resolve():
+        raise SystemExit(f"--init-from names {path}, which this training writes: name a copy of it")
+
+
 def make_schedule(optimizer, args, restart_epochs):
     """A cosine of the learning rate over the run; with --original warm restarts every restart_epochs."""
     cycle = min(restart_epochs, args.epochs) if args.original else args.epochs
@@ -105,11 +111,6 @@ def save(path, model, **rest):
     part.replace(path)
 
 
-def save_best(path, model, history, entry, figures, **rest):
-    """Write the checkpoint of the best epoch. history: before this training. entry: history_entry() of it."""
-    save(path, model, history=[*history, entry | {"figures": figures}], figures=figures, **rest)
-
-
 def load(path, kind, device="cpu"):
     """Open a checkpoint of save() -> model in evaluation mode, the whole checkpoint.
 
@@ -121,8 +122,6 @@ def load(path, kind, device="cpu"):
     advice = f"move it away and run {script} again"
     try:
         checkpoint = torch.load(path, map_location=device, weights_only=True)
-        if "sizes" in checkpoint:
-            raise SystemExit(f"{path} was made by an earlier version, whose checkpoints differ: {advice}")
         model = kind(config(**checkpoint["config"]))
         model.load_state_dict(checkpoint["weights"])
     except UNREADABLE as error:
@@ -163,7 +162,7 @@ def load_resume(path, model, optimizer, schedule, rng, encoder=None):
         state = torch.load(path, map_location="cpu", weights_only=True)
         if state["config"] != asdict(model.config):
             raise ValueError(f"it was made with {state['config']}")
-        if state.get("encoder") != encoder:
+        if state.get("encoder", encoder) != encoder:  # an earlier version did not write it
             print(f"{path.name} is of another autoencoder: training starts over")
             return None
         model.load_state_dict(state["weights"])

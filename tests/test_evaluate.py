@@ -28,10 +28,10 @@ class Recorded(Model):
     def context(self, z, keys):
         return [z[:, -1], None, None]
 
-    def rollout(self, state, keys, progress=iter):
+    def play(self, state, keys, seed=None):
         """From the frame in whose state it begins: where all of z equals it."""
         first = [np.flatnonzero((rows == now).all(-1))[0] + 1 for rows, now in zip(self.z, state[0])]
-        return np.stack([rows[t:t + keys.shape[1]] for rows, t in zip(self.z, first)])
+        return np.stack([rows[t:t + keys.shape[1]] for rows, t in zip(self.z, first)]), None, None
 
     def decode(self, z):
         return np.tile(np.clip(z[:, :1, None, None], 0, 255).astype(np.uint8), (1, 96, 96, 3))
@@ -193,7 +193,7 @@ def test_a_rollout_begins_at_the_last_true_frame_with_the_keys_that_follow_it(rn
 def test_one_step_skill_by_hand(rng, share, skill):
     """A model that makes a share of every step: its error is (1 - share) of persistence's."""
     z = rng.normal(size=(2, 30, 16))
-    model = SimpleNamespace(one_step=lambda z, keys: z + share * (np.roll(z, -1, 1) - z))
+    model = SimpleNamespace(teach=lambda z, keys: (z + share * (np.roll(z, -1, 1) - z), None))
     figures = metrics.measure_one_step(model, {"keys": None, "restart": np.zeros((2, 30), bool)}, z)
     assert figures == {"skill": pytest.approx(skill), "skill_alive": pytest.approx(skill)}
 
@@ -202,12 +202,12 @@ def test_skill_within_a_life_leaves_restarts_out(rng):
     z, restart = rng.normal(size=(2, 30, 16)), np.zeros((2, 30), bool)
     restart[:, 15] = True
 
-    def one_step(z, keys):
+    def teach(z, keys):
         z_next = np.roll(z, -1, 1)
         z_next[:, 14] = 9  # frame 15 is the first of a life: nobody can know it
-        return z_next
+        return z_next, None
 
-    model = SimpleNamespace(one_step=one_step)
+    model = SimpleNamespace(teach=teach)
     figures = metrics.measure_one_step(model, {"keys": None, "restart": restart}, z)
     assert figures["skill"] < 0.5 and figures["skill_alive"] == pytest.approx(1)
 
@@ -241,7 +241,7 @@ def test_rollouts_of_a_perfect_model_reach_the_ceiling(rng):
     for seconds, frame in (("0.1", 1), ("0.5", 5), ("1.0", 10), ("2.5", 25), ("5.0", 50)):
         assert figures["gain_db_whole"][seconds] == pytest.approx(10 * np.log10(error[frame - 1]), abs=1e-3)
     assert figures["valid_horizon_s_whole"] == 5 and figures["control_db_whole"] == {"0.5": 0, "1.0": 0}
-    assert "pose_degrees" not in figures
+    assert "pose_over_persistence" not in figures
 
 
 # ------------------------------------------------------------------------------------------------- the report

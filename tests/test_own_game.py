@@ -96,6 +96,9 @@ def test_a_first_draft_is_written(browser, tmp_path, monkeypatch):
     draft = check.describe(str(ROOT / "tests/games/rocks.html"))
     assert "webgl = True" in draft and "mouse:click" in draft and "tick_ms = 16 " in draft
     assert "no page" in refusal(main, "--describe", tmp_path)
+    (tmp_path / "index.html").write_text("<canvas></canvas><script src=none.js></script>"
+                                         "<script src=http://127.0.0.1:9/a.js></script>")
+    assert "allow = ['127.0.0.1:9']" in check.describe(str(tmp_path))
     (tmp_path / "index.html").write_text("<iframe src=game.html></iframe>")
     assert "has no canvas canvas, but 1 iframe" in refusal(main, "--describe", tmp_path)
 

@@ -25,7 +25,7 @@ class Treadmill:
         self.keys = keys
         return [state[0] + keys[:, :1], *state[1:]], keys[:, 3] > 0
 
-    def metres(self, state):
+    def readout(self, name, state):
         return self.keys[:, 0].astype(float)
 
 

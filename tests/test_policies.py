@@ -2,6 +2,7 @@
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ import torch
 from helpers import ROOT, run
 
 import data
+import encode
 import models
-from capture import policies
+from capture import policies, search_gaits
 from capture.games import load_game
 from engine import training
 
@@ -107,6 +109,7 @@ def test_choices_share_their_past_and_hold_every_combination():
         assert policies.to_text(np.stack([keys[0] for keys in held])) == "0123456789abcdef"
     assert (plays[0][0][:20] != plays[16][0][:20]).any()
     assert len(policies.combinations(3)) == 8 and len(policies.combinations(6)) == 16
+    assert policies.combinations(6).any(0).all()
 
 
 def test_mix_is_of_all_and_windows_lie_all_over_the_track():
@@ -245,6 +248,11 @@ def test_a_players_runs_are_gaits(tmp_path):
         keys, skip = policies.Policy("gait", 4, 100, 3, 0, [run])(n)
         skips.append(skip) if (keys[:60] == played[:60]).all() else None
     assert len(skips) > 3 and max(skips) > 100
+    for n in range(20):  # held-out rhythms are no changes of runs, which are no patterns
+        assert policies.Policy("rhythms", 4, 100, 3, 0, 12 * [run])(n)[0].any()
+    game = SimpleNamespace(gaits=tmp_path / "x_gaits.json")
+    with pytest.raises(SystemExit, match="which a search would replace"):
+        search_gaits.search(game, None, None)
     data.write_json(tmp_path / "x_gaits.json", {"episodes": [{"keys": "zz"}]})
     with pytest.raises(SystemExit, match="neither gaits nor key lists"):
         policies.load_gaits(tmp_path / "x_gaits.json")
@@ -282,6 +290,19 @@ def test_encode_writes_what_the_encoder_says_and_anew_for_another_one(toy_data, 
         latents = data.load_latents(folder / "latents")
         assert latents.z.dtype == "float32" and latents.numbers.tolist() == [0, 1]
         np.testing.assert_allclose(latents.z, z, atol=1e-5, rtol=1e-5)
+
+
+def test_an_empty_folder_hides_no_held_out_episodes(tmp_path):
+    (tmp_path / "runner/held_out").mkdir(parents=True)
+    assert data.held_out_folder(tmp_path / "runner") == ROOT / "held_out/runner"
+    (tmp_path / "runner/held_out/random.npz").touch()
+    assert data.held_out_folder(tmp_path / "runner") == tmp_path / "runner/held_out"
+
+
+def test_latents_of_another_browser_are_kept():
+    meta = {"game": "runner", "encoder": "ab", "browser": "Chromium 1", "version": "1"}
+    assert encode.is_same(meta, meta | {"browser": "Chromium 2", "version": "2"})
+    assert not encode.is_same(meta, meta | {"encoder": "cd"}) and not encode.is_same(None, meta)
 
 
 def test_latents_of_different_lengths_are_refused(tmp_path):

@@ -276,7 +276,7 @@ def test_empty_data_names_the_next_command(tmp_path, script, next_command):
 
 @pytest.mark.parametrize(("content", "words"), [
     (b"not a checkpoint", "is not a checkpoint"), (b"", "is not a checkpoint"),
-    ({"sizes": {}, "weights": {}}, "an earlier version"),
+    ({"sizes": {}, "weights": {}}, "is not a checkpoint"),
     ({"config": {"z": 8}, "weights": {}}, "is not a checkpoint"),
     ({"config": {"depth": 8}, "weights": {}}, "is not a checkpoint"), ({}, "is not a checkpoint")])
 def test_a_damaged_or_foreign_checkpoint_is_one_line(tmp_path, content, words):
@@ -296,7 +296,9 @@ def test_what_does_not_belong_together_is_refused(chain, tmp_path):
     training.save(folder / "other.pt", models.Dynamics(models.DynamicsConfig(keys=3)), history=[], figures={})
     (folder / "lstm_resume.pt").unlink()
     line = refusal(train_lstm.main, "--data", root, "--epochs", 1, "--init-from", folder / "other.pt")
-    assert "keys 3" in line
+    assert "keys=3" in line
+    line = refusal(train_lstm.main, "--data", root, "--init-from", folder / "lstm.pt")
+    assert "which this training writes" in line
     line = refusal(train_ae.main, *TRAIN_AE[1:], "--data", root, "--epochs", 3, "--dropout", 0.1)
     assert "cannot resume" in line and "ae_resume.pt" in line
 
