@@ -15,7 +15,8 @@ import os
 
 SETTINGS = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("GRADIO_")}
 os.environ.update(GRADIO_ANALYTICS_ENABLED="False", HF_HUB_DISABLE_TELEMETRY="1")
-os.environ["NO_PROXY"] = f"127.0.0.1,localhost,{os.environ.get('NO_PROXY', '')}"  # Gradio calls itself
+for name in ("NO_PROXY", "no_proxy"):  # Gradio calls itself
+    os.environ[name] = f"127.0.0.1,localhost,{os.environ.get(name) or os.environ.get('NO_PROXY', '')}"
 ON_SPACE = "SPACE_ID" in os.environ  # whose proxy tells the visitors' addresses
 os.environ.setdefault("FORWARDED_ALLOW_IPS", "*" if ON_SPACE else "127.0.0.1")
 

@@ -213,6 +213,11 @@ class Recorder:
             ended(request)
             self.troubles.append(f"cannot load {request.url}")
 
+        def complained(line):
+            if line.type == "error" and not line.text.startswith("Failed to load"):  # which is told below
+                self.troubles.append(data.first_line(line.text))
+
+        self.page.on("console", complained)
         self.page.on("pageerror", lambda error: self.troubles.append(data.first_line(error)))
         self.page.on("request", lambda request: self.loading.update({request: time.monotonic()}))
         self.page.on("requestfinished", ended)

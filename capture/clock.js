@@ -12,12 +12,11 @@
   // ---- what tells the time
   performance.now = () => now;
   const RealDate = Date;
-  window.Date = class extends RealDate {
-    constructor(...args) {
-      super(...(args.length ? args : [EPOCH + now]));
-    }
-    static now() { return Math.floor(EPOCH + now); }
-  };
+  window.Date = new Proxy(RealDate, {
+    construct: (_, args, as) => Reflect.construct(RealDate, args.length ? args : [EPOCH + now], as),
+    apply: () => String(new Date()),
+  });
+  Date.now = () => Math.floor(EPOCH + now);
   const tells = (owner, name, get) => Object.defineProperty(owner.prototype, name, { configurable: true, get });
   tells(Performance, "timeOrigin", () => EPOCH);
   tells(Event, "timeStamp", () => now);
@@ -64,7 +63,7 @@
   // CSS animations, transitions and element.animate(): paused, and moved on with the clock. Their own events would
   // come late and are held back; the same are sent when it is time.
   const moving = new WeakSet();
-  function tell(animation, what) { // Start or End
+  function tell(animation, what) { // Start, Iteration or End
     const { target } = animation.effect, { currentTime } = animation, elapsedTime = currentTime / 1000;
     const send = (Kind, name, says) => { // older pages listen to the second name
       for (const type of [name.toLowerCase(), `webkit${name}`]) {
@@ -90,8 +89,10 @@
         tell(animation, "Start");
       } else if (moving.has(animation)) {
         const time = animation.currentTime + passed * animation.playbackRate;
-        if (time < animation.effect.getComputedTiming().endTime) {
+        const { endTime, currentIteration } = animation.effect.getComputedTiming();
+        if (time < endTime) {
           animation.currentTime = time;
+          if (animation.effect.getComputedTiming().currentIteration > currentIteration) tell(animation, "Iteration");
         } else {
           moving.delete(animation);
           animation.finish();

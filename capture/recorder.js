@@ -28,13 +28,13 @@
         throw new Error(`${field}: ${error}`);
       }
     };
-    const run = named(() => new Function(...names, `"use strict"; { ${code}; }`));
+    const run = named(() => new Function(...names, `"use strict"; { ${code}\n }`));
     return (...values) => named(() => run(...values));
   }
 
   function describe(game) {
     const statement = (field, ...names) => compile(field, game[field], "press", "click", ...names);
-    const expression = (field) => game[field] && compile(field, `return (${game[field]})`);
+    const expression = (field) => game[field] && compile(field, `return (${game[field]}\n)`);
     const { press, click } = input, [start, restart] = ["start", "restart"].map((field) => statement(field));
     return { ...game, start: () => start(press, click), restart: () => restart(press, click),
       over: expression("over"), skip_until: expression("skip_until"), pose: expression("pose"),
@@ -72,18 +72,19 @@
     const isWebGL = /webgl/.test(kind);
     const fixed = isWebGL ? { preserveDrawingBuffer: true, antialias: false } : { willReadFrequently: true };
     const context = getContext.call(this, kind, { ...options, ...fixed });
-    if (isWebGL) webgl.set(this, context);
+    if (isWebGL) webgl.set(this, context ?? webgl.get(this) ?? null);
     else if (context) webgl.delete(this); // the game has fallen back to 2D
     return context;
   };
 
-  // The colour that is seen through a transparent canvas: its own, or that of what it lies in.
-  function colourBehind(element) {
-    for (let at = element; at; at = at.parentElement) {
-      const colour = getComputedStyle(at).backgroundColor;
-      if (!/^(transparent|rgba\(.*, 0\))$/.test(colour)) return colour;
+  // What is seen through a transparent canvas: its colour over those of what it lies in, over white.
+  function paintBehind(context, element) {
+    const colours = [];
+    for (let at = element; at; at = at.parentElement) colours.unshift(getComputedStyle(at).backgroundColor);
+    for (const colour of ["white", ...colours]) {
+      context.fillStyle = colour;
+      context.fillRect(0, 0, SIZE, SIZE);
     }
-    return "white";
   }
 
   function isOpaque(rgba) {
@@ -107,8 +108,7 @@
       const own = isOne && first.getContext("2d"); // none if the game draws in another way
       let rgba = own && pixels(own); // as it is
       if (!rgba || !isOpaque(rgba)) {
-        context.fillStyle = colourBehind(first);
-        context.fillRect(0, 0, SIZE, SIZE);
+        paintBehind(context, first);
         for (const canvas of canvases) context.drawImage(canvas, 0, 0, SIZE, SIZE);
         rgba = pixels(context);
       }
@@ -197,6 +197,7 @@
     }
 
     function aim(n) {
+      if (n > 0 && !drawn) throw new Error('hook WebGL: a frame was not drawn: write  webgl = "shown"');
       left = n % columns * side;
       bottom = Math.floor(n / columns) * side;
       drawn = false;
@@ -238,6 +239,7 @@
   async function newLife(game, ticksPerFrame) {
     window.recorder.left = false;
     game.restart();
+    while (clock.isBusy) await clock.rest(); // time stands still for what it decodes
     for (let left = LONGEST; game.skip_until && !game.skip_until(); left -= ticksPerFrame * game.tick) {
       if (left < 0) throw new Error(`skip_until is not true ${LONGEST / 1000} s after restart`);
       input.hold(game.keys);
@@ -276,7 +278,7 @@
 
     // Is the expression true? If not, let `ms` of virtual time pass, and a moment of real time, for loading.
     async wait(expression, ms) {
-      const isTrue = new Function(`return Boolean(${expression});`);
+      const isTrue = compile(expression, `return Boolean(${expression}\n)`);
       if (isTrue()) return true;
       for (const end = Math.min(clock.now + ms, this.beginTime); clock.now < end && !clock.isBusy;) {
         await clock.passAwaiting(Math.min(clock.now + 16, end));

@@ -24,10 +24,6 @@ function gaitKeys(gait, frame, ticksPerFrame) {
   return gait.on.map(([start, end]) => Number(tick >= 0 && part(phase - start) < part(end - start)));
 }
 
-function gaitPlayer(gait, ticksPerFrame) {
-  return { next: frame => gaitKeys(gait, frame, ticksPerFrame) };
-}
-
 // log: numbers, one a frame, bit 0 is the first key. onEnd: after its last frame.
 function logPlayer(log, count, onEnd) {
   return { next: frame => frame < log.length ? keysOf(log[frame], count) : null, onEnd };

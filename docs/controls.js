@@ -26,8 +26,9 @@ async function choosePlayer(name) {
   if (loop.truth?.isRecorded) loop.setTruth(null);
   if (name === 'learned' && !await findLearned()) {
     loop.setPlayer('you');
-    return notice(`Nobody has learned in this dream yet${forOwner(': run  python train_player.py')}.`);
+    return notice(`Nobody has learned to play this dream yet${forOwner(': run train_player.py')}.`);
   }
+  pause(false);
   if (name.startsWith('gait') || name === 'learned') loop.begin(0);
   loop.setPlayer(name, players[name]());
 }
@@ -96,7 +97,7 @@ function connectControls() {
   byId('full').onclick = toggleFull;
   byId('full').hidden = !document.fullscreenEnabled;
   addEventListener('keydown', event => {
-    const isForUs = event.code === 'KeyF' && !event.ctrlKey && !event.metaKey && !event.altKey;
+    const isForUs = event.code === 'KeyF' && !event.ctrlKey && !event.metaKey && !event.altKey && !event.repeat;
     if (isForUs && !keyboard.codes.includes('KeyF')) toggleFull();
   });
   byId('model').onchange = ({ target }) => { location.href = `?model=${target.value}`; };

@@ -101,7 +101,7 @@ function playLink({ start, log, sum, seed, temperature }, text) {
   Object.assign(dream, { seed, temperature });
   byId('chance').value = temperature;
   readOptions();
-  loop.setPlayer('you', logPlayer(log, dream.meta.keys.length, () => {
+  loop.setPlayer('link', logPlayer(log, dream.meta.keys.length, () => {
     const own = sumToText(dream.sum), same = 'the same frames, bit for bit';
     const result = sum === own ? same : `the link says ${sum}, so this is another dream`;
     notice(`${log.length} frames repeated. Checksum ${own}: ${result}. Your turn.`);

@@ -48,10 +48,9 @@ class HeldKeys {
     this.setKeys(keys);
     addEventListener('keydown', event => this.onKeyDown(event));
     addEventListener('keyup', event => this.onKeyUp(event));
-    for (const name of ['blur', 'contextmenu']) addEventListener(name, () => this.releaseAll());  // no keyup follows
-    for (const name of ['visibilitychange', 'fullscreenchange']) {
-      document.addEventListener(name, () => this.releaseAll());
-    }
+    // No keyup follows these. A menu that was prevented, as that of a long touch on a key, does not open.
+    const leave = event => { if (!event.defaultPrevented) this.releaseAll(); };
+    for (const name of ['blur', 'contextmenu', 'visibilitychange', 'fullscreenchange']) addEventListener(name, leave);
   }
 
   // Other keys: new buttons, none of them held.
@@ -64,13 +63,17 @@ class HeldKeys {
     this.showLayout();
   }
 
-  // The letters that this keyboard has in the places of Q, W, O, P: A and Z on a French one.
   async showLayout() {
     const layout = await navigator.keyboard?.getLayoutMap().catch(() => null);
-    for (const [code, button] of this.buttons) {
-      const letter = layout?.get(code);
-      if (letter && /^Key/.test(code)) button.firstChild.data = letter.toUpperCase();
-    }
+    for (const code of this.codes) this.nameButton(code, layout?.get(code));
+  }
+
+  // The letter that this keyboard has in the place of a key: A in that of Q on a French one.
+  nameButton(code, letter) {
+    if (!/^[a-z]$/i.test(letter ?? '') || !/^Key/.test(code)) return;  // others have two letters on each key
+    const button = this.buttons.get(code), name = letter.toUpperCase();
+    button.firstChild.data = name;
+    button.setAttribute('aria-label', button.getAttribute('aria-label').replace(/^Key ./, `Key ${name}`));
   }
 
   get codes() {
@@ -87,7 +90,7 @@ class HeldKeys {
 
   // Light the buttons of the held keys, or of a row of others: those of a player who is not a person.
   show(row = this.codes.map(code => this.down.has(code))) {
-    this.codes.forEach((code, n) => { this.light(code, Boolean(row[n])); });
+    this.codes.forEach((code, n) => { this.buttons.get(code).setAttribute('aria-pressed', Boolean(row[n])); });
   }
 
   releaseAll() {
@@ -116,19 +119,15 @@ class HeldKeys {
     this.down.add(code);
     this.tapped.add(code);
     this.changed = true;
-    this.light(code, true);
+    this.show();
     this.onKey(true);
   }
 
   release(code) {
-    this.light(code, false);
     if (!this.down.delete(code)) return;
     this.changed = true;
+    this.show();
     this.onKey(false);
-  }
-
-  light(code, on) {
-    this.buttons.get(code)?.setAttribute('aria-pressed', String(on));
   }
 
   onKeyDown(event) {
@@ -137,8 +136,9 @@ class HeldKeys {
     if (!isKey && event.code !== 'KeyR' || this.isShortcut(event) || this.isTyping(event)) return;
     event.preventDefault();  // arrows and space would scroll, Firefox would search the page
     if (event.repeat) return;
-    if (isKey) this.press(event.code);
-    else this.onRestart();
+    if (!isKey) return this.onRestart();
+    this.nameButton(event.code, event.key);
+    this.press(event.code);
   }
 
   onKeyUp(event) {

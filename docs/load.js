@@ -35,7 +35,7 @@ async function fail(error) {
   byId('progress').hidden = true;
   say(text);
   speak(text);
-  const others = MODELS.filter(name => name !== readAddress().model);
+  const others = MODELS.filter(name => name !== modelName);
   byId('status-box').append(make('p', { className: 'row' },
     make('button', { onclick: () => location.reload() }, 'Try again'),
     ...others.map(name => make('a', { href: `?model=${name}` }, `Dream ${name}`))));

@@ -24,8 +24,9 @@ class Loop {
   at = -1;             // which of them the dream is at
   metres = 0;          // of this life
   over = false;        // has it ended?
+  isOwn = true;        // has a person alone played this life?
 
-  // brush, truthBrush: 2D contexts. view: {notice(text), player(name), truth(truth), moment(), metres(), drift(value, isPulled),
+  // brush, truthBrush: 2D contexts. view: {notice(text), player(name), truth(truth), moment(), drift(value, isPulled),
   // ghosts(fallen), pace(frames/s, isLate), hold(z) -> z with what is to stay as it is}
   constructor(dream, keyboard, brush, truthBrush, view) {
     Object.assign(this, { dream, keyboard, brush, truthBrush, view });
@@ -121,8 +122,8 @@ class Loop {
   // Metres of this life, and whether it has ended
   count() {
     const { metres, over } = this.dream.read(this.dream.state);
+    this.isOwn = (this.over || this.isOwn) && this.isPersonPlaying;
     Object.assign(this, { metres: this.over ? 0 : this.metres + metres, over });
-    this.view.metres();
   }
 
   async lookAtDrift() {
@@ -168,7 +169,7 @@ class Loop {
     }
     if (typeof from === 'number') dream.restart(from);
     else dream.place(from);
-    Object.assign(this, { before: null, past: [], at: -1, metres: 0, over: false });
+    Object.assign(this, { before: null, past: [], at: -1, metres: 0, over: false, isOwn: true });
     this.remember();
   }
 

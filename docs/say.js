@@ -43,9 +43,7 @@ function speak(text) {
 }
 
 // The line over the picture while the page loads.
-function say(text) {
-  byId('status').textContent = text;
-}
+const say = text => { byId('status').textContent = text; };
 
 // The line under the keys; '' takes it away. more: elements behind the text.
 function notice(text, ...more) {

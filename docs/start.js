@@ -30,10 +30,11 @@ function fillLists({ game, gaits, keys, ticks_per_frame: ticks }) {
   byId('model').value = modelName;
   addPlayer('random', 'random keys', () => randomPlayer(keys.length));
   if (dream.meta.readout) {
-    addPlayer('learned', 'the learned player', () => learnedPlayer(self.DREAM_PLAYER, dream.meta));
+    addPlayer('learned', 'a player that learned in this dream', () => learnedPlayer(self.DREAM_PLAYER, dream.meta));
   }
   for (const [n, gait] of (gaits ?? []).entries()) {
-    addPlayer(`gait${n}`, `a gait: ${Math.round(gait.score)} m in the game`, () => gaitPlayer(gait, ticks));
+    addPlayer(`gait${n}`, `a rhythm: ${Math.round(gait.score)} ${unitOf(dream.meta)} in the game`,
+      () => ({ next: frame => gaitKeys(gait, frame, ticks) }));
   }
   if (game === 'runner') byId('beside').append(new Option('the real runner, live', 'live'));
 }

@@ -32,15 +32,19 @@ function showTruth(truth) {
   if (!truth) byId('beside').value = '';
 }
 
+// What a game's score counts
+const unitOf = ({ keys }) => keys.join('') === 'qwop' ? 'm' : 'points';
+
 // Metres of this life, from the dream's own memory, and of the truth beside it.
 function showMetres() {
-  const { metres, over, truth, isPersonPlaying } = loop, text = `${Math.max(metres, 0).toFixed(1)} m`;
+  const { metres, over, truth, isPersonPlaying } = loop, unit = unitOf(dream.meta);
+  const text = `${Math.max(metres, 0).toFixed(1)} ${unit}`;
   const real = truth?.state.metres;
-  if (isPersonPlaying && metres > best) best = metres;
+  if (loop.isOwn && metres > best) best = metres;
   byId('score').hidden = !dream.meta.readout || Boolean(truth?.isRecorded);
   byId('metres').textContent = text;
-  byId('best').textContent = best > 0.05 ? `best ${best.toFixed(1)} m` : '';
-  byId('truth-metres').textContent = real === undefined ? '' : `, ${real.toFixed(1)} m`;
+  byId('best').textContent = best > 0.05 ? `best ${best.toFixed(1)} ${unit}` : '';
+  byId('truth-metres').textContent = real === undefined ? '' : `, ${real.toFixed(1)} ${unit}`;
   if (!over || byId('score').hidden) return;
   const fell = `${isPersonPlaying ? 'You fell' : 'Fell'} at ${text}`;
   byId('fell').replaceChildren(make('span', {}, fell));  // a new one fades anew
@@ -57,7 +61,11 @@ function showPace(rate, isLate) {
 }
 
 const view = {
-  notice, moment: showMoment, truth: showTruth, pace: showPace, metres: showMetres,
+  notice, truth: showTruth, pace: showPace,
+  moment: () => {
+    showMetres();
+    showMoment();
+  },
   drift: (value, isPulled) => {
     Object.assign(byId('drift'), { value, title: value.toFixed(2) });
     byId('pulled').textContent = isPulled ? 'It drifts, and is pulled back.' : '';

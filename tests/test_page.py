@@ -341,8 +341,8 @@ def test_metres_best_and_falls_are_at_the_picture(page):
       const texts = [];
       best = 0;
       for (const [metres, over] of [[3.14, false], [1.25, true]]) {
-        Object.assign(loop, { metres, over });
-        view.metres();
+        Object.assign(loop, { metres, over, isOwn: true });
+        showMetres();
         texts.push(['metres', 'best', 'fell'].map(id => byId(id).textContent));
       }
       done(texts);
@@ -356,9 +356,38 @@ def test_keys_are_let_go_where_no_keyup_follows(page):
         page.keyboard.down("q")
         assert page.evaluate("keyboard.down.size") == 1
         target = "document" if "change" in event else "window"
-        page.evaluate(f"{target}.dispatchEvent(new Event('{event}'))")
+        page.evaluate(f"{target}.dispatchEvent(new Event('{event}', {{ bubbles: true }}))")
         assert page.evaluate("keyboard.down.size") == 0, event
         page.keyboard.up("q")
+
+
+def test_a_long_touch_holds_its_key(page):
+    """It asks for a menu, which the button prevents."""
+    page.locator("[data-code=KeyQ]").dispatch_event("pointerdown", {"pointerId": 1})
+    page.locator("[data-code=KeyQ]").dispatch_event("contextmenu")
+    held = page.evaluate("keyboard.down.size")
+    page.evaluate("keyboard.releaseAll()")
+    assert held == 1
+
+
+def test_best_are_the_metres_of_a_person_alone(page):
+    """Not of a life that a player has begun; the next one counts."""
+    counted = page.evaluate("""() => new Promise(done => loop.queue(() => {
+      const { read } = dream, counted = [];
+      dream.read = () => ({ metres: 1, over: false });
+      loop.begin(0);
+      best = 0;
+      for (const [player, over] of [[{}, false], [null, false], [null, true], [null, false]]) {
+        Object.assign(loop, { player, over });
+        loop.count();
+        showMetres();
+        counted.push(best > 0);
+      }
+      Object.assign(dream, { read });
+      loop.restart();
+      done(counted);
+    }))""")
+    assert counted == [False, False, False, True]  # its first frame is at 0 m
 
 
 def test_a_key_button_works_without_a_pointer(page):
@@ -1006,7 +1035,7 @@ def test_the_networks_are_drawn_in_their_real_sizes(read_page, page):
 
 def test_a_drifting_dream_is_pulled_back_when_asked(page):
     unfold(page, "inside")
-    page.get_by_label("pull a drifting dream").check()
+    page.get_by_label("when the dream drifts").check()
     between(page, "async () => { dream.z = dream.meta.z_high.map("
                   "(high, n) => 3 * high - 2 * dream.meta.z_low[n]); }")
     page.wait_for_selector("#pulled:has-text('pulled back')")
@@ -1039,7 +1068,7 @@ def test_the_real_runner_runs_beside_the_dream_under_the_same_keys(page):
       return [expected.every((x, i) => x === rgba[i]), played.some(row => row[0]), dream.frame, frame];
     }""")
     assert same[:2] == [True, True] and same[2] == same[3]
-    page.get_by_role("button", name="Set the dream to the truth").click()
+    page.get_by_role("button", name="Move the dream to where the game is").click()
     gap = between(page, """async () => {
       const z = await dream.encode(loop.truth.rgba);
       return Math.max(...z.map((x, n) => Math.abs(x - dream.z[n])));
@@ -1049,7 +1078,7 @@ def test_the_real_runner_runs_beside_the_dream_under_the_same_keys(page):
     page.get_by_role("button", name="One frame back").click()
     page.evaluate("pause(false)")
     page.wait_for_function(f"loop.truth.frame > {before}")
-    page.get_by_label("as a ghost").check()
+    page.get_by_label("faintly over").check()
     page.get_by_label("Beside the dream").select_option("")
     page.wait_for_selector("#truth-stage", state="hidden")
     page.keyboard.up("q")
@@ -1252,7 +1281,7 @@ def test_a_dream_in_which_nobody_learned_says_so(open_page, site):
     page = open_page("file", "?model=lone")
     page.select_option("#player", "learned")
     page.wait_for_function("!byId('notice').hidden")
-    assert "python train_player.py" in page.locator("#notice").text_content()
+    assert "run train_player.py" in page.locator("#notice").text_content()
     assert page.locator("#player").input_value() == "you"
     page.troubles.clear()  # the browser reports the missing file
 

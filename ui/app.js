@@ -18,7 +18,7 @@ let lost = true;          // not started, or unknown to the server, or the serve
 let paused = false, once = false, watching = false;  // the last: its player plays, until a person presses a key
 let wake = () => {};      // what to do when a key changes
 let starting = false, inFlight = 0, lastAnswer = 0, drawn = [];
-const isTyping = ({ target }) =>
+const isTyping = ({ target }) => isAway() ||
   !element.contains(target) && Boolean(target.closest?.("input, textarea, select, [contenteditable]"));
 const keyboard = new HeldKeys(find(".keys"), [], { onKey, onRestart: () => start(), isTyping });
 
@@ -99,13 +99,9 @@ function showStatus() {
 // Wait until the next frame is due. A key that changes brings it forward by up to half a frame; the frame
 // after it is on time again, so that the pace stays the game's.
 async function nextDue(due) {
-  let until = due;
-  const early = due - frameMs() / 2;
-  while (performance.now() < until) {
-    const key = new Promise((done) => { wake = () => { until = early; done(); }; });
-    await Promise.race([sleep(until - performance.now()), key]);
-  }
-  wake = () => {};
+  const early = due - frameMs() / 2, key = new Promise((done) => { wake = done; });
+  await Promise.race([sleep(due - performance.now()), key]);
+  if (performance.now() < early) await sleep(early - performance.now());
 }
 
 async function play() {
@@ -136,6 +132,7 @@ function watch(on) {
   find(".watch").setAttribute("aria-pressed", on);
   keyboard.show();
   if (!on) return;
+  setPaused(false);
   starts.value = 0;
   start();
 }

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import gradio as gr
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
@@ -103,6 +103,9 @@ def open_image(path):
     try:
         image = Image.open(path, formats=("PNG", "JPEG", "WEBP", "GIF", "BMP"))
         image.draft("RGB", (192, 192))  # a JPEG need not be unpacked in full
+        image = ImageOps.exif_transpose(image)  # as its camera was held
+        if image.mode.startswith("I"):  # grey of 16 bits
+            image = Image.fromarray((np.asarray(image) / 257).astype(np.uint8))
         image = image.convert("RGB")
     except Image.DecompressionBombError:
         raise refusal(f"the image is too large: at most {MAX_MEGAPIXELS} megapixels are accepted") from None
