@@ -326,9 +326,10 @@ def test_a_mouse_may_slide_off_its_button_and_restarts_with_r(page):
     assert page.evaluate("runner.ticks") == 0
 
 
-@pytest.mark.parametrize("away", ["dispatchEvent(new Event('blur'))",
-                                  "{ Object.defineProperty(document, 'hidden', { value: true });"
-                                  "  document.dispatchEvent(new Event('visibilitychange', { bubbles: true })) }"])
+@pytest.mark.parametrize("away", [
+    "dispatchEvent(new Event('blur'))",
+    "{ Object.defineProperty(document, 'hidden', { value: true });"
+    "  document.dispatchEvent(new Event('visibilitychange', { bubbles: true })) }"])
 def test_going_away_lets_go_of_all_keys(page, away):
     page.keyboard.down("q")
     page.keyboard.down("p")
