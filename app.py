@@ -42,7 +42,7 @@ from starlette.staticfiles import StaticFiles
 
 import data
 from capture.player import find_player
-from dream import Model, draw_lots
+from dream import Model, draw_noise
 from ui import panels
 from ui.door import UPLOAD_MB, Door
 
@@ -76,8 +76,8 @@ class Visitor:
         if keys is None:
             keys = self.player.choose(before, self.dz, self.life)[0].tolist()
         self.keys = keys
-        lots = draw_lots([self.seed], self.steps, self.model.lots, temperature)
-        self.state, (self.over,) = self.model.step(self.state, [keys], lots)
+        noise = draw_noise([self.seed], self.steps, self.model.noise_size, temperature)
+        self.state, (self.over,) = self.model.step(self.state, [keys], noise)
         self.steps += 1
         dz = self.state[0] - before
         self.life, self.dz = (0, 0 * dz) if new_life else (self.life + 1, dz)
@@ -142,8 +142,8 @@ class Visitors:
             return name
 
     def step(self, call):
-        """{visitor, keys: K times 0 or 1, or null: the player's, images: 1 to MAX_IMAGES, chance: temperature
-        of the lots, 0 to 2} -> images on the way to the next frame, keys that were held."""
+        """{visitor, keys: K times 0 or 1, or null: the player's, images: 1 to MAX_IMAGES, temperature
+        of the noise, 0 to 2} -> images on the way to the next frame, keys that were held."""
         visitor = self.find(call)
         if visitor is None or visitor.model is None:
             return UNKNOWN
@@ -153,9 +153,9 @@ class Visitors:
             return {"error": f"keys must be {expected} numbers, each 0 or 1"}
         if not isinstance(images, int) or not 1 <= images <= MAX_IMAGES:
             return {"error": f"images must be a number from 1 to {MAX_IMAGES}"}
-        temperature = call.get("chance", 1)
+        temperature = call.get("temperature", 1)
         if not isinstance(temperature, (int, float)) or not 0 <= temperature <= 2:
-            return {"error": "chance must be a number from 0 to 2"}
+            return {"error": "temperature must be a number from 0 to 2"}
         return visitor.answer(lambda: visitor.step(keys, images, temperature))
 
     def stay(self, call):
@@ -192,8 +192,8 @@ def make_page(models, players, visitors, data_folder, scratch):
     for n, (name, model) in enumerate(models.items()):
         meta = {field: model.meta.get(field) for field in ("game", "keys", "shape", "frame_ms")}
         plain = f"plain/?model=played{n}" if (model.folder / "model.js").exists() else None
-        props.append({"name": name, "starts": len(model.starts), "lots": model.lots, "plain": plain,
-                      "player": bool(players[name]), **meta})
+        props.append({"name": name, "starts": len(model.starts), "noise_size": model.noise_size,
+                      "player": bool(players[name]), "plain": plain, **meta})
     with gr.Blocks(title="A game, hallucinated", analytics_enabled=False, delete_cache=(600, 3600)) as page:
         with gr.Tab("Play"):
             gr.HTML(html_template=html, css_template=css, js_on_load=keys_js + app_js, models=props,

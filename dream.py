@@ -16,7 +16,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort
 
 import data
 
-FORMATS = 1, 2  # of meta.json: 2 tells when a life ends, and draws lots for it
+FORMATS = 1, 2  # of meta.json: 2 tells when a life ends, which depends on noise
 ORT_ERRORS = (ort.Fail, ort.InvalidArgument, ort.InvalidGraph, ort.InvalidProtobuf, ort.NoModel,
               ort.NoSuchFile, ort.NotImplemented, ort.RuntimeException)
 GRAPHS = ("encoder", "decoder", "dynamics")
@@ -83,7 +83,7 @@ class Model:
         shapes = {array.name: array.shape for array in self.dynamics.get_inputs()}
         self.layers, _, self.hidden = shapes["h"]
         self.features = shapes["z"][1]
-        self.lots = shapes["noise"][1] if "noise" in shapes else 0   # for each frame
+        self.noise_size = shapes["noise"][1] if "noise" in shapes else 0   # for each frame
         self.frame_s = self.meta["frame_ms"] / 1000
         self.starts = []
         for start in self.meta.get("starts") or []:
@@ -134,14 +134,14 @@ class Model:
         """z (N, Z) -> uint8 (N, 96, 96, 3)"""
         return np.concatenate([self.decoder.run(["rgba"], {"z": batch})[0][..., :3] for batch in batches(z)])
 
-    def step(self, state, keys, lots=None):
-        """One frame of N dreams: state [z, h, c], keys (N, K), lots (N, `self.lots`) of draw_lots(), or None:
-        what is likeliest -> the next state, over bool (N): whether the life has ended"""
+    def step(self, state, keys, noise=None):
+        """One frame of N dreams: state [z, h, c], keys (N, K), noise (N, `self.noise_size`) of draw_noise(),
+        or None: what is likeliest -> the next state, over bool (N): whether the life has ended"""
         feed = {"z": state[0], "keys": np.asarray(keys, np.float32), "h": state[1], "c": state[2]}
-        if not self.lots:
+        if not self.noise_size:
             state = self.dynamics.run(["z_next", "h_next", "c_next"], feed)
             return state, self.readout("over", state) > 0.5
-        feed["noise"] = np.zeros((len(keys), self.lots), np.float32) if lots is None else lots
+        feed["noise"] = np.zeros((len(keys), self.noise_size), np.float32) if noise is None else noise
         *state, over = self.dynamics.run(["z_next", "h_next", "c_next", "over"], feed)
         return state, over > 0.5
 
@@ -167,12 +167,12 @@ class Model:
 
     def play(self, state, keys, seed=None, progress=iter):
         """The dream from a state [z, h, c] under keys (N, T, K) -> z (N, T, Z), over bool (N, T), the last
-        state. seed: of the lots, another for each of the N; None: what is likeliest. progress: wraps the
+        state. seed: of the noise, another for each of the N; None: what is likeliest. progress: wraps the
         range of frames, such as tqdm."""
         z, over = np.empty((*keys.shape[:2], self.features), np.float32), np.zeros(keys.shape[:2], bool)
         for t in progress(range(keys.shape[1])):
-            lots = None if seed is None else draw_lots(seed + np.arange(len(keys)), t, self.lots)
-            state, over[:, t] = self.step(state, keys[:, t], lots)
+            noise = None if seed is None else draw_noise(seed + np.arange(len(keys)), t, self.noise_size)
+            state, over[:, t] = self.step(state, keys[:, t], noise)
             z[:, t] = state[0]
         return z, over, state
 
@@ -193,7 +193,7 @@ def mix(x):
     return x ^ x >> 16
 
 
-def draw_lots(seeds, frame, count, temperature=1.0):
+def draw_noise(seeds, frame, count, temperature=1.0):
     """`count` standard normal numbers for a frame of N dreams, times the temperature: seeds (N,) -> float32
     (N, count). Each depends on seed, frame and its place alone, and is the same in docs/dream.js: the sum of
     12 uniform numbers of 16 bits."""

@@ -82,7 +82,7 @@ def measure(model, kinds, rhythms, dream_frames, seed):
                                   "ceiling": metrics.measure_ceiling(model, arrays, z[kind], probes, median),
                                   "one_step": metrics.measure_one_step(model, arrays, z[kind]),
                                   "rollout": rollouts}
-        if model.lots:
+        if model.noise_size:
             figures["kinds"][kind]["over"] = metrics.measure_over(model, arrays, z[kind])
         shown["curves"][kind] = curves
         shown["strip"] += strip

@@ -18,7 +18,7 @@ from tqdm import tqdm
 import data
 from capture import policies
 from data import CONTEXT
-from dream import draw_lots, repeat
+from dream import draw_noise, repeat
 
 SECONDS = (0.1, 0.5, 1.0, 2.5, 5.0)  # game seconds over which the error of a rollout is summed
 MOVING = 24                          # levels by which a moving pixel differs from the median frame
@@ -131,7 +131,7 @@ def measure_falls(model, kinds, z):
         keys, over = with_more(arrays, "keys"), with_more(arrays, "over")
         real, lives = over[:, CONTEXT:], life_lengths(over[:, CONTEXT:])
         figures[kind] = {"falls": count_falls(real), "real": describe_lives(real)}
-        if not model.lots:
+        if not model.noise_size:
             continue
         true = z[kind][:, :CONTEXT]
         if "more_frames" in arrays:
@@ -158,17 +158,17 @@ def measure_over(model, arrays, z):
     """Calibration of when lives end, under teacher forcing, told the true ends -> figures: ends expected in
     1,000 frames, real ones, and how far their frequency is from the probability given, mean over steps.
 
-    The graph draws a lot and gives 0 or 1; drawn at the middle of each tenth, it gives the probability."""
+    The graph gives 0 or 1. Run at ten quantiles of the noise, the share of ones is its probability."""
     levels = norm.ppf((np.arange(10) + 0.5) / 10).astype(np.float32)
     state, tenths, ends = model.zero_state(len(z)), [], arrays["over"][:, 1:]
-    lots = np.zeros((len(z), model.lots), np.float32)
+    noise = np.zeros((len(z), model.noise_size), np.float32)
     for t in range(z.shape[1] - 1):
         over = 0
-        for lots[:, 0] in levels:
-            over = over + model.step([z[:, t], *state], arrays["keys"][:, t], lots)[1]
+        for noise[:, 0] in levels:
+            over = over + model.step([z[:, t], *state], arrays["keys"][:, t], noise)[1]
         tenths.append(over)
-        lots[:, 0] = np.where(ends[:, t], -30, 30)  # no lot is smaller, or larger: so it ends, or does not
-        (_, *state), _ = model.step([z[:, t], *state], arrays["keys"][:, t], lots)
+        noise[:, 0] = np.where(ends[:, t], -30, 30)  # far out: so it ends, or does not
+        (_, *state), _ = model.step([z[:, t], *state], arrays["keys"][:, t], noise)
     tenths = np.stack(tenths, axis=1)
     gaps = [abs((ends[tenths == n] - n / 10).sum()) for n in range(11)]
     return {"expected": float(100 * tenths.mean()), "real": float(1000 * ends.mean()),
@@ -329,7 +329,8 @@ def measure_transfer(model, rhythms):
     state = repeat(model.starts[0], len(keys))
     metres, over = np.zeros(keys.shape[:2]), np.zeros(keys.shape[:2], bool)
     for t in range(keys.shape[1] - 1):
-        state, over[:, t + 1] = model.step(state, keys[:, t], draw_lots(np.arange(len(keys)), t, model.lots))
+        noise = draw_noise(np.arange(len(keys)), t, model.noise_size)
+        state, over[:, t + 1] = model.step(state, keys[:, t], noise)
         metres[:, t + 1] = metres[:, t] + model.readout("metres", state)
     dreamed, real = data.first_life(over, metres), data.first_life(rhythms["over"], rhythms["score"])
     best = np.argsort(-dreamed)[:10]

@@ -8,7 +8,7 @@ Writes  its player.json, and player.js for the page; data/<game>/player_log.json
     python train_player.py --game qwop --model docs/model/qwop
     python collect.py --game qwop --player docs/model/qwop/player.json    # then: in the real game
 
-CMA-ES (Hansen 2016) tries controllers, each in a few dreams with lots and starts of their own, and moves on
+CMA-ES (Hansen 2016) tries controllers, each in a few dreams with noise and starts of their own, and moves on
 towards those that ran farthest by what the dream tells. Run it again to train on for as long.
 
 Shapes: N dreams side by side, Z latent features, K keys
@@ -23,7 +23,7 @@ import numpy as np
 import data
 import plots
 from capture.player import Player, mark_of
-from dream import Model, draw_lots, repeat
+from dream import Model, draw_noise, repeat
 
 EVERY = 10     # generations between two reports
 MEASURED = 16  # dreams of a report
@@ -34,7 +34,7 @@ def dream_lives(model, player, frames, seeds, temperature):
     """N dreams from the first start state, each under its own controller, until their lives end
     -> metres (N), frames of the life (N).
 
-    seeds (N): of the lots, and of how many frames pass before the controller holds a key."""
+    seeds (N): of the noise, and of how many frames pass before the controller holds a key."""
     n, alive = len(seeds), np.arange(len(seeds))
     metres, life = np.zeros(n), np.full(n, frames)
     state = repeat(model.starts[0], n)
@@ -42,7 +42,7 @@ def dream_lives(model, player, frames, seeds, temperature):
     for t in range(frames):
         keys = player.choose(state[0], step, t) * (t >= seeds[alive, None] % REST)
         before = state[0]
-        state, over = model.step(state, keys, draw_lots(seeds[alive], t, model.lots, temperature))
+        state, over = model.step(state, keys, draw_noise(seeds[alive], t, model.noise_size, temperature))
         metres[alive] += model.readout("metres", state)
         life[alive[over]] = t
         step = state[0] - before
@@ -107,7 +107,7 @@ def main():
     parser.add_argument("--frames", type=int, default=300, help="longest life that counts")
     parser.add_argument("--population", type=int, default=32, help="controllers in a generation")
     parser.add_argument("--dreams", type=int, default=3, help="dreams of each controller")
-    parser.add_argument("--temperature", type=float, default=1.0, help="of the lots; 0: what is likeliest")
+    parser.add_argument("--temperature", type=float, default=1.0, help="of the noise; 0: what is likeliest")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     if min(args.minutes, args.frames, args.population - 3, args.dreams) <= 0 or args.temperature < 0:
@@ -124,7 +124,7 @@ def main():
     start = last = time.perf_counter()
     left = args.minutes
     while left > 0:
-        # A generation: the same starts and lots for all
+        # A generation: the same starts and noise for all
         candidates = np.array(search.ask())
         seeds = state["generation"] * args.dreams + np.arange(args.dreams)
         players = Player(np.repeat(candidates, args.dreams, 0), model.meta["dz_std"])

@@ -62,7 +62,7 @@ async function showEffects() {
 // ---- connections
 
 function readOptions() {
-  const isOn = id => byId(id).checked, ghosts = dream.lots && isOn('ghosts') ? loop.ghosts ?? new Ghosts() : null;
+  const isOn = id => byId(id).checked, ghosts = dream.noiseSize && isOn('ghosts') ? loop.ghosts ?? new Ghosts() : null;
   Object.assign(loop, { smooth: isOn('smooth'), ghost: isOn('ghost'), pullBack: isOn('nudge'), ghosts,
     watchDrift: byId('inside').open, compare: byId('compare').open, speed: 2 ** Number(byId('speed').value) });
   byId('speed-now').textContent = `${Number(loop.speed.toPrecision(2))}×`;
@@ -75,7 +75,7 @@ function readOptions() {
 }
 
 function connectControls() {
-  byId('lots').hidden = !dream.lots;
+  byId('chances').hidden = !dream.noiseSize;
   byId('smooth').checked = !matchMedia('(prefers-reduced-motion: reduce)').matches;
   const ids = ['smooth', 'crisp', 'ghost', 'ghosts', 'nudge', 'speed', 'chance', 'inside', 'compare'];
   for (const id of ids) byId(id).addEventListener(byId(id).matches('details') ? 'toggle' : 'input', readOptions);

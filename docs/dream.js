@@ -43,8 +43,8 @@ function mix(x) {
   return (x ^ x >>> 16) >>> 0;
 }
 
-// `count` standard normal numbers for a frame, times the temperature: the same as draw_lots() in dream.py.
-function drawLots(seed, frame, count, temperature) {
+// `count` standard normal numbers for a frame, times the temperature: the same as draw_noise() in dream.py.
+function drawNoise(seed, frame, count, temperature) {
   const row = mix(seed + Math.imul(frame, 0x9e3779b9) | 0);
   return Float32Array.from({ length: count }, (_, n) => {
     let sum = 6; // each of the 12 is half a step larger
@@ -65,8 +65,8 @@ class Dream {
   constructor(meta, { encoder, dynamics, decoder }) {
     Object.assign(this, { meta, encoder, dynamics, decoder });
     [this.layers, , this.hidden] = dynamics.inputMetadata.find(input => input.name === 'h').shape;
-    this.lots = dynamics.inputMetadata.find(input => input.name === 'noise')?.shape[1] ?? 0; // for each frame
-    this.temperature = 1; // of the lots; 0: what is likeliest happens
+    this.noiseSize = dynamics.inputMetadata.find(input => input.name === 'noise')?.shape[1] ?? 0; // for each frame
+    this.temperature = 1; // of the noise; 0: what is likeliest happens
     this.restart();
   }
 
@@ -83,11 +83,11 @@ class Dream {
     return this.stateOf({ z: z.data, h: rows(h), c: rows(c) }, count);
   }
 
-  // The state of N dreams after one more frame. keys: N x K of 1 and 0, dream after dream. lots: N x M of drawLots(),
+  // The state of N dreams after one more frame. keys: N x K of 1 and 0, dream after dream. noise: N x M of drawNoise(),
   // or what is likeliest happens.
-  async advance({ z, h, c }, keys, lots) {
+  async advance({ z, h, c }, keys, noise) {
     const [count] = z.dims, feed = { z, h, c, keys: floats([count, keys.length / count], keys) };
-    if (this.lots) feed.noise = floats([count, this.lots], lots);
+    if (this.noiseSize) feed.noise = floats([count, this.noiseSize], noise);
     const next = await this.dynamics.run(feed);
     return { z: next.z_next, h: next.h_next, c: next.c_next, over: next.over };
   }
@@ -109,7 +109,7 @@ class Dream {
   // To a state {z, h, c}.
   place(start) {
     this.state = this.stateOf(start);
-    this.seed = crypto.getRandomValues(new Uint32Array(1))[0]; // of the lots
+    this.seed = crypto.getRandomValues(new Uint32Array(1))[0]; // of the noise
     this.log = [];        // keys since then: a number a frame, bit 0 is the first key
     this.frame = 0;       // frames dreamed since then
     this.sum = FIRST_SUM; // of every z since then
@@ -128,8 +128,8 @@ class Dream {
 
   // One frame on. keys: 1 or 0 for each of meta.keys.
   async step(keys) {
-    const lots = this.lots ? drawLots(this.seed, this.frame, this.lots, this.temperature) : null;
-    this.state = await this.advance(this.state, keys, lots);
+    const noise = this.noiseSize ? drawNoise(this.seed, this.frame, this.noiseSize, this.temperature) : null;
+    this.state = await this.advance(this.state, keys, noise);
     this.log.push(bitsOf(keys));
     this.frame += 1;
     this.sum = addToSum(this.sum, this.z);

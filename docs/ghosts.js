@@ -1,5 +1,5 @@
 'use strict';
-// Ghosts: what else could happen. Dreams under the same keys with other lots, painted faintly over the dream. They begin
+// Ghosts: what else could happen. Dreams under the same keys with other noise, painted faintly over the dream. They begin
 // anew at the dream every few seconds: after that, each is a game of its own.
 
 const GHOSTS = 4;
@@ -12,12 +12,12 @@ class Ghosts {
 
   // On with the dream, which has just made a step from the state `before` under these keys -> how many have fallen
   async follow(dream, before, keys) {
-    const { brushes } = this, { frame, meta, seed, lots, temperature } = dream;
+    const { brushes } = this, { frame, meta, seed, noiseSize, temperature } = dream;
     if (frame !== this.frame + 1 || frame - this.first >= 1000 * GHOST_S / meta.frame_ms) {
       Object.assign(this, { first: frame, state: dream.copies(before, GHOSTS), fallen: new Set() });
     }
     this.frame = frame;
-    const noise = brushes.flatMap((_, n) => [...drawLots(mix(seed + n + 1), frame, lots, temperature)]);
+    const noise = brushes.flatMap((_, n) => [...drawNoise(mix(seed + n + 1), frame, noiseSize, temperature)]);
     this.state = await dream.advance(this.state, brushes.flatMap(() => keys), noise);
     for (const [n, brush] of brushes.entries()) {
       putFrame(brush, await dream.paint(rowOf(this.state.z, n)));

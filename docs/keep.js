@@ -36,8 +36,8 @@ function textToLog(text, keys) {
 }
 
 function linkTo(dream, model) {
-  const { start, log, sum, meta, lots, seed, temperature: chance } = dream, keys = logToText(log, meta.keys.length);
-  const parts = { start, keys, sum: sumToText(sum), dream: modelMark(meta), ...lots ? { seed, chance } : {} };
+  const { start, log, sum, meta, noiseSize, seed, temperature: chance } = dream, keys = logToText(log, meta.keys.length);
+  const parts = { start, keys, sum: sumToText(sum), dream: modelMark(meta), ...noiseSize ? { seed, chance } : {} };
   return `${location.href.split(/[?#]/)[0]}?${new URLSearchParams({ model })}#${new URLSearchParams(parts)}`;
 }
 

@@ -38,8 +38,8 @@ def step(dynamics, z, keys, h, c, noise=None):
     if noise is None:
         z_next, _, (h, c) = dynamics.step(z, keys, None, (h, c))
         return z_next, h, c
-    share = 0.5 + 0.5 * torch.erf(noise[:, 0] / 2 ** 0.5)  # of all lots that are smaller
-    over = (share < dynamics.over_logit(z, keys, h[-1]).sigmoid()).float()
+    uniform = 0.5 + 0.5 * torch.erf(noise[:, 0] / 2 ** 0.5)  # the normal distribution function
+    over = (uniform < dynamics.over_logit(z, keys, h[-1]).sigmoid()).float()
     z_next, _, (h, c) = dynamics.step(z, keys, over, (h, c))
     return z_next, h, c, over
 

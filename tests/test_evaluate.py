@@ -106,7 +106,7 @@ def test_falls_and_lives_are_counted():
 
 class Told(Recorded):
     """A model that tells recorded ends of lives, bool (N, T), or draws them with a probability (N, T)."""
-    lots = 1
+    noise_size = 1
 
     def __init__(self, z, over):
         super().__init__(z)
@@ -118,11 +118,11 @@ class Told(Recorded):
     def play(self, state, keys, seed):
         return None, self.over[:, -keys.shape[1]:], None
 
-    def step(self, state, keys, lots):
-        """A step with a lot of 30 or -30 is the one that is taken, others only ask."""
+    def step(self, state, keys, noise):
+        """A step with noise of 30 or -30 is the one that is taken, others only ask."""
         t = self.t
-        self.t += abs(lots[0, 0]) == 30
-        return state, norm.cdf(lots[:, 0]) < self.over[:, t]
+        self.t += abs(noise[0, 0]) == 30
+        return state, norm.cdf(noise[:, 0]) < self.over[:, t]
 
 
 def test_dreamed_falls_are_compared_with_real_ones():
@@ -142,7 +142,7 @@ def test_dreamed_falls_are_compared_with_real_ones():
     figures, lengths = metrics.measure_falls(Told(z, dreamed), kinds, {"random": z})
     assert [x.tolist() for x in lengths["random"]] == [[10], [11]] and figures["random"]["distance"] == 1
     model = Recorded(z)
-    model.lots = 0
+    model.noise_size = 0
     assert set(metrics.measure_falls(model, kinds, {"random": z})[0]["random"]) == {"falls", "real"}
 
 

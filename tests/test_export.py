@@ -65,19 +65,19 @@ def test_twenty_dreamed_frames_equal_pytorch(toy_data, toy_model, n):
     keys = rng.integers(0, 2, (n, 20, 4)).astype(np.float32)
     z = session(toy_model, "encoder").run(["z"], {"frames": frames})[0]
     np.testing.assert_allclose(z, autoencoder.encoder(torch.from_numpy(frames)), atol=1e-5)
-    lots = rng.normal(size=(20, n, 1)).astype(np.float32)
+    noise = rng.normal(size=(20, n, 1)).astype(np.float32)
     graph, h, c = session(toy_model, "dynamics"), *np.zeros((2, 3, n, 128), np.float32)
     first, dreamed, over = torch.from_numpy(z), [], []
     for t in range(20):
-        feed = {"z": z, "keys": keys[:, t], "h": h, "c": c, "noise": lots[t]}
+        feed = {"z": z, "keys": keys[:, t], "h": h, "c": c, "noise": noise[t]}
         z, h, c, ended = graph.run(None, feed)
         dreamed.append(z)
         over.append(ended)
     over = torch.from_numpy(np.stack(over, 1))
     expected, logit, (h_expected, c_expected) = dynamics.rollout(first, torch.from_numpy(keys), over)
     np.testing.assert_allclose(np.stack(dreamed, 1), expected, atol=1e-4, rtol=1e-4)
-    chance = torch.distributions.Normal(0, 1).icdf(logit.sigmoid())  # a lot below it ends the life
-    assert torch.equal(over > 0.5, torch.from_numpy(lots[..., 0].T) < chance) and 0 < over.mean() < 1
+    chance = torch.distributions.Normal(0, 1).icdf(logit.sigmoid())  # noise below it ends the life
+    assert torch.equal(over > 0.5, torch.from_numpy(noise[..., 0].T) < chance) and 0 < over.mean() < 1
     np.testing.assert_allclose(h, h_expected, atol=1e-4)
     np.testing.assert_allclose(c, c_expected, atol=1e-4)
     rgba = session(toy_model, "decoder").run(["rgba"], {"z": z})[0]

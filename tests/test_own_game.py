@@ -218,7 +218,7 @@ def test_the_page_names_the_game_and_its_keys(page):
 
 @pytest.mark.slow
 def test_every_key_changes_the_dream_in_the_page(page):
-    page.evaluate("dream.temperature = 0")  # no lots: the same keys give the same dream
+    page.evaluate("dream.temperature = 0")  # no noise: the same keys give the same dream
     still = dreamed(page)
     assert dreamed(page) == still
     for n, (key, name) in enumerate(zip(KEYS, NAMES)):

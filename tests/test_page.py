@@ -20,7 +20,7 @@ import data
 from capture import policies
 from capture.browser import Server
 from capture.player import Player
-from dream import Model, draw_lots, repeat
+from dream import Model, draw_noise, repeat
 
 MODEL = ROOT / "docs" / "model" / "runner"
 PANELS = ("more", "inside", "compare", "keep", "help", "about")
@@ -459,7 +459,7 @@ def check_dream(page, folder):
     now = model.state(start["z"], start["h"], start["c"])
     for n, step in enumerate(steps):
         keys = np.float32([[n & 1, n >> 3 & 1, n >> 1 & 1, n >> 5 & 1]])
-        now, (over,) = model.step(now, keys, draw_lots([seed], n, model.lots, 0.5))
+        now, (over,) = model.step(now, keys, draw_noise([seed], n, model.noise_size, 0.5))
         np.testing.assert_allclose(step["z"], now[0][0], atol=1e-3, rtol=1e-3)
         assert step["over"] == over
         if step["rgba"]:
@@ -483,7 +483,7 @@ def test_a_fresh_export_is_dreamed_too(open_page, site, toy_model):
 
 
 def check_ghosts(page, folder):
-    """Ghosts are dreams from the same state under the same keys, with lots of their own."""
+    """Ghosts are dreams from the same state under the same keys, with noise of their own."""
     unfold(page, "inside")
     page.evaluate("pause(true)")
     page.get_by_label("what else could happen").check()
@@ -499,7 +499,7 @@ def check_ghosts(page, folder):
     start, model = json.loads((folder / "meta.json").read_text())["starts"][1], Model(folder)
     now = repeat(model.state(start["z"], start["h"], start["c"]), 4)
     for t, z in enumerate(states[0]):
-        now, _ = model.step(now, np.zeros((4, 4)), draw_lots(states[1], t + 1, model.lots))
+        now, _ = model.step(now, np.zeros((4, 4)), draw_noise(states[1], t + 1, model.noise_size))
         np.testing.assert_allclose(np.reshape(z, (4, 16)), now[0], atol=1e-3, rtol=1e-3)
     assert "of 4 have fallen" in page.locator("#fallen").text_content()
     page.get_by_label("what else could happen").uncheck()
@@ -1222,8 +1222,8 @@ def test_random_keys_and_gaits_play_until_a_person_takes_over(page):
 def test_lots_are_the_same_and_standard_normal(page):
     seeds = [0, 1, 4_000_000_000]
     drawn = page.evaluate("""seeds => seeds.map(seed => Array.from({ length: 300 }, (_, frame) =>
-        [...drawLots(seed, frame, 2, 0.5)]))""", seeds)
-    expected = np.stack([draw_lots(seeds, frame, 2, 0.5) for frame in range(300)], 1)
+        [...drawNoise(seed, frame, 2, 0.5)]))""", seeds)
+    expected = np.stack([draw_noise(seeds, frame, 2, 0.5) for frame in range(300)], 1)
     assert np.array_equal(np.float32(drawn), expected)
     assert abs(expected.mean()) < 0.05 and abs(expected.std() - 0.5) < 0.03
     assert np.abs(np.corrcoef(expected.reshape(3, -1))[np.triu_indices(3, 1)]).max() < 0.15

@@ -19,9 +19,9 @@ RUNNER = ROOT / "docs/model/runner"
 
 class Treadmill:
     """A dream in which the first key runs a metre a frame, and the last one ends the life."""
-    lots, starts = 0, [[np.zeros((1, 16), np.float32), *2 * [np.zeros((1, 1, 2), np.float32)]]]
+    noise_size, starts = 0, [[np.zeros((1, 16), np.float32), *2 * [np.zeros((1, 1, 2), np.float32)]]]
 
-    def step(self, state, keys, lots):
+    def step(self, state, keys, noise):
         self.keys = keys
         return [state[0] + keys[:, :1], *state[1:]], keys[:, 3] > 0
 

@@ -81,7 +81,7 @@ async function start() {
 async function step() {
   const asked = visitor, images = Math.ceil(frameMs() / IMAGE_MS - 0.1);
   const down = keyboard.held(), keys = watching ? null : down;
-  const options = { images: Math.min(images, props.max_images), chance: Number(chances.value) };
+  const options = { images: Math.min(images, props.max_images), temperature: Number(chances.value) };
   const answer = await ask("step", { visitor, keys, ...options });
   if (answer) show(answer, asked);
 }
@@ -145,7 +145,7 @@ function choose(name) {
   starts.replaceChildren(...Array.from({ length: model.starts }, (_, i) =>
     new Option(i ? `mid-run ${i}` : "a new life", i)));
   starts.parentElement.hidden = model.starts < 2;
-  chances.parentElement.hidden = !model.lots;
+  chances.parentElement.hidden = !model.noise_size;
   find(".watch").hidden = !model.player;
   watch(false);
   find(".plain").hidden = !model.plain;
