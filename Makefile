@@ -27,7 +27,7 @@ test: .venv/all .venv/browser
 	[ ! -x $(BIN)/biome ] || $(BIN)/biome lint .
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --no-loadscope-reorder
 
-test-all: test
+test-all: test .venv/browsers
 	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile --no-loadscope-reorder
 
 STEP = time $(BIN)/python $(1).py --game $(GAME) --data $(DATA)
@@ -79,6 +79,13 @@ VENV = $(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python
 	$(BIN)/python -m capture.browser || $(BIN)/playwright install --with-deps chromium || \
 		(apt-get update -qq && apt-get install -y -qq chromium)
 	$(BIN)/python -m capture.browser
+	@touch $@
+
+# Firefox and WebKitGTK, for the page's slow tests: on Debian, or by hand
+.venv/browsers: .venv/browser
+	command -v firefox-esr firefox && command -v WebKitWebDriver && command -v Xvfb || \
+		(apt-get update -qq && \
+		apt-get install -y -qq --no-install-recommends firefox-esr webkit2gtk-driver xvfb)
 	@touch $@
 
 .PHONY: play test test-all dream rounds learn pipeline
