@@ -45,6 +45,7 @@ dream: .venv/all .venv/browser
 rounds: .venv/all .venv/browser
 	@case "$(abspath $(GAME))" in $(CURDIR)/games/*.py) false ;; *.py) ;; *) false ;; esac || \
 		{ echo "name a game of yours, which has a score: make rounds GAME=mygame.py"; exit 1; }
+	@grep -q "^score" $(GAME) || { echo "$(GAME) has no score, by which a player learns: add one"; exit 1; }
 	for n in $$(seq $(ROUNDS)); do \
 		runs=$(DATA)/round$$n/played/$(NAME)/frames/keys.json; \
 		test -e $$runs || make dream learn DATA=$(DATA)/round$$n || exit 1; \
