@@ -3,7 +3,7 @@
 
 const SAME = 24;      // levels by which pixels of one margin may differ
 const STRANGE = 2.2;  // times the autoencoder's usual error: frames of the game keep below, with a margin of 3% none does
-const LOOK = 640;     // pixels: the size in which margins are looked for
+const LOOK = 640;     // pixels: the size in which margins are looked for, and the width in which a box is drawn
 
 // Does a canvas give back what was painted? Some browsers add noise to it, against fingerprinting.
 function givesBack() {
@@ -63,17 +63,46 @@ async function readPicture(dream, bitmap) {
   return { z: best.z, isPart: best !== whole, isStrange: best.error > limit || !isShaped(best) };
 }
 
+function beginAt(z) {
+  loop.takeOver();
+  loop.setTruth(null);
+  loop.begin({ z });
+}
+
+// Let a person drag a box over a picture: the dream continues from what is in it.
+function cutOut(bitmap) {
+  const scale = LOOK / bitmap.width, brush = surface(LOOK, scale * bitmap.height), { canvas } = brush;
+  const at = ({ offsetX: x, offsetY: y }) => [x, y].map(side => side * LOOK / canvas.clientWidth);
+  const boxOf = ([x, y], [x2, y2]) => [Math.min(x, x2), Math.min(y, y2), Math.abs(x2 - x), Math.abs(y2 - y)];
+  const draw = box => {
+    brush.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+    brush.strokeRect(...box);
+  };
+  let corner = null;
+  canvas.onpointerdown = event => {
+    corner = at(event);
+    canvas.setPointerCapture(event.pointerId);
+  };
+  canvas.onpointermove = event => { if (corner) draw(boxOf(corner, at(event))); };
+  canvas.onpointerup = event => {
+    const box = boxOf(corner, at(event)).map(side => Math.max(side / scale, 1));
+    corner = null;
+    loop.queue(async () => beginAt((await judge(dream, bitmap, box)).z));
+  };
+  brush.lineWidth = 3;
+  brush.strokeStyle = '#c2410c';
+  draw([0, 0, 0, 0]);
+  notice('Drag a box around the game. ', canvas);
+}
+
 async function startFromPicture(file) {
   const noPicture = `"${file.name}" is not a picture that this browser can open: try a PNG or JPEG`;
   const bitmap = await explain(noPicture, createImageBitmap(file));  // turned as its camera says, the first if it moves
   const { z, isPart, isStrange } = await readPicture(dream, bitmap);
-  bitmap.close();
-  loop.takeOver();
-  loop.setTruth(null);
-  loop.begin({ z });
+  beginAt(z);
   if (isStrange || (await driftOf(dream)).drift > 1) {
-    notice('This does not look like a frame of the game: the dream paints what it can of it. ' +
-      'Best is a picture of the game alone, without margins.');
+    notice('This does not look like a frame of the game: the dream paints what it can of it. ',
+      make('button', { onclick: () => cutOut(bitmap) }, 'Show it where the game is'));
   } else if (isPart) notice('Only the part of your picture that is the game was taken: the dream continues from it.');
   else notice('The dream continues from your picture, as well as 16 numbers can describe it.');
 }

@@ -833,6 +833,23 @@ def test_a_picture_is_cut_to_the_game_and_judged(page, game_picture, kind):
         assert np.abs(painted - true).mean() < 5
 
 
+def test_a_person_shows_where_the_game_is(page, game_picture):
+    page.evaluate("pause(true)")
+    sheet = Image.effect_noise((1280, 960), 90).convert("RGB")
+    sheet.paste(game_picture, (320, 240))
+    assert STRANGE in take(page, sheet)
+    page.get_by_role("button", name="Show it where the game is").click()
+    box = page.locator("#notice canvas").bounding_box()
+    for step, (x, y) in enumerate([(320, 240), (700, 500), (320 + 640, 240 + 400)]):
+        page.mouse.move(box["x"] + x * box["width"] / 1280, box["y"] + y * box["height"] / 960)
+        if step == 0:
+            page.mouse.down()
+    page.mouse.up()
+    painted = np.reshape(between(page, "async () => [...await dream.paint()]"), (96, 96, 4))[..., :3]
+    true = np.asarray(game_picture.resize((96, 96), Image.Resampling.BOX), int)
+    assert np.abs(painted - true).mean() < 5
+
+
 def test_it_goes_on_from_a_picture_of_ones_own(page, game_picture):
     frame = np.array(game_picture.resize((96, 96), Image.Resampling.BOX))
     page.evaluate(WATCH)
