@@ -1,6 +1,6 @@
 # make play                            play the shipped dreams (installs only what playing needs)
 # make test                            lint, and the fast tests (installs everything, and a browser if there is none)
-# make test-all                        the slow tests too
+# make test-all                        the slow tests too; on Linux installs Firefox and WebKitGTK for them
 # make dream GAME=path/to/game.py      every step for a game of yours: from nothing to a playable model
 # make rounds GAME=path/to/game.py     the same again and again: what a player learned in one dream is recorded for the next
 # make pipeline                        make dream for the open runner, small
@@ -17,6 +17,7 @@ TICKS ?= 3
 DATA ?= data
 ROUNDS ?= 3
 MINUTES ?= 10
+SUDO = $(shell [ $$(id -u) = 0 ] || echo sudo)
 NAME = $(basename $(notdir $(GAME)))
 
 play: .venv/play
@@ -46,6 +47,7 @@ rounds: .venv/all .venv/browser
 	@case "$(abspath $(GAME))" in $(CURDIR)/games/*.py) false ;; *.py) ;; *) false ;; esac || \
 		{ echo "name a game of yours, which has a score: make rounds GAME=mygame.py"; exit 1; }
 	@grep -q "^score" $(GAME) || { echo "$(GAME) has no score, by which a player learns: add one"; exit 1; }
+	@! grep -qs '"gaits"' $(GAME:.py=_gaits.json) || { echo "$(GAME:.py=_gaits.json) is of a search: move it away"; exit 1; }
 	for n in $$(seq $(ROUNDS)); do \
 		runs=$(DATA)/round$$n/played/$(NAME)/frames/keys.json; \
 		test -e $$runs || make dream learn DATA=$(DATA)/round$$n || exit 1; \
@@ -82,11 +84,11 @@ VENV = $(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python
 	$(BIN)/python -m capture.browser
 	@touch $@
 
-# Firefox and WebKitGTK, for the page's slow tests: on Debian, or by hand
+# Firefox and WebKitGTK, for slow tests of the page on Linux
 .venv/browsers: .venv/browser
-	command -v firefox-esr firefox && command -v WebKitWebDriver && command -v Xvfb || \
-		(apt-get update -qq && \
-		apt-get install -y -qq --no-install-recommends firefox-esr webkit2gtk-driver xvfb)
+	[ $$(uname) != Linux ] || command -v firefox firefox-esr && command -v WebKitWebDriver && command -v Xvfb || \
+		($(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends \
+		webkit2gtk-driver xvfb $$(command -v firefox > /dev/null || echo firefox-esr))
 	@touch $@
 
 .PHONY: play test test-all dream rounds learn pipeline

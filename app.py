@@ -1,6 +1,7 @@
 """Play the dream from Python: a Gradio app on ONNX graphs, without torch.
 
-Reads   docs/model/*, --model: folders of export.py; held_out/<game>: recorded clips; --data: logs of training
+Reads   docs/model/*, --model: folders of export.py, with the players that learned in them
+        held_out/<game>: recorded clips; --data: logs of training
         docs/keys.js, ui/app.js, ui/play.*: the tab "Play"; docs/: the plain page, served at /plain/
 
     python app.py                        # http://127.0.0.1:7860 after 3 seconds
@@ -8,7 +9,7 @@ Reads   docs/model/*, --model: folders of export.py; held_out/<game>: recorded c
 
 ui/app.js calls Visitors.start and .step, up to three at once. ui/panels.py has the other tabs and the API.
 
-Shapes: K keys, Z latent features; one player, so N is 1 everywhere
+Shapes: K keys, Z latent features; a visitor has one dream, so N is 1 everywhere
 """
 # ruff: noqa: E402 (what Gradio reads of the environment when it is imported comes first)
 import os
@@ -58,7 +59,7 @@ class Visitor:
     """One visitor: the model, the state of the dream, and how many steps and answers there have been."""
 
     def __init__(self, address):
-        self.model, self.state, self.steps, self.answers, self.keys = None, None, 0, 0, []
+        self.model, self.state, self.steps, self.answers = None, None, 0, 0
         self.address, self.seen = address, time.monotonic()
         self.lock, self.calls = threading.Lock(), threading.BoundedSemaphore(MAX_CALLS)
 
@@ -67,6 +68,7 @@ class Visitor:
         in it, or None."""
         self.model, self.player, self.state, self.steps, self.over = model, player, state, 0, False
         self.seed, self.life, self.dz = secrets.randbits(32), 0, 0 * state[0]
+        self.keys = [0] * len(model.meta["keys"])
         return model.decode(state[0])
 
     def step(self, keys, count, temperature):
@@ -74,7 +76,7 @@ class Visitor:
         (count, 96, 96, 3)."""
         before, new_life = self.state[0], self.over
         if keys is None:
-            keys = self.player.choose(before, self.dz, self.life)[0].tolist()
+            keys = self.player.choose(before, self.dz, self.life)[0].tolist() if self.player else self.keys
         self.keys = keys
         noise = draw_noise([self.seed], self.steps, self.model.noise_size, temperature)
         self.state, (self.over,) = self.model.step(self.state, [keys], noise)

@@ -28,6 +28,7 @@ from data import SIZE
 HERE = Path(__file__).parent
 TIMEOUT = 60                # seconds for a page to load or an episode to come back
 LARGEST = 10 ** 5            # bytes of a frame with its pose, at most
+MANY = 20                   # of what the page reports, so much is kept
 LONG_LOAD = 10              # seconds after which virtual time goes on although the page still loads
 DECODE = 0.05               # seconds that a picture or sound may take after it is loaded
 FLAGS = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
@@ -204,6 +205,11 @@ class Recorder:
     def watch(self):
         """Keep what the page reports: errors, and what it loads, or could not."""
         self.troubles, self.loading, self.loaded = [], {}, 0  # requests: when each began, when the last ended
+        self.told = 0  # of the troubles
+
+        def note(line):
+            if line not in self.troubles and len(self.troubles) < MANY:
+                self.troubles.append(line)
 
         def ended(request):
             self.loading.pop(request, None)
@@ -211,18 +217,18 @@ class Recorder:
 
         def failed(request):
             ended(request)
-            self.troubles.append(f"cannot load {request.url}")
+            note(f"cannot load {request.url}")
 
         def complained(line):
             if line.type == "error" and not line.text.startswith("Failed to load"):  # which is told below
-                self.troubles.append(data.first_line(line.text))
+                note(data.first_line(line.text))
 
         self.page.on("console", complained)
-        self.page.on("pageerror", lambda error: self.troubles.append(data.first_line(error)))
+        self.page.on("pageerror", lambda error: note(data.first_line(error)))
         self.page.on("request", lambda request: self.loading.update({request: time.monotonic()}))
         self.page.on("requestfinished", ended)
         self.page.on("requestfailed", failed)
-        self.page.on("response", lambda answer: answer.status < 400 or self.troubles.append(
+        self.page.on("response", lambda answer: answer.status < 400 or note(
             f"cannot load {answer.url}: {answer.status}"))
 
     @property
@@ -318,6 +324,11 @@ class Recorder:
     def reported(self):
         """What the page has reported last, to end an error's line with, or ""."""
         return f" (the page reports: {'; '.join(self.troubles[-2:])})" if self.troubles else ""
+
+    def new_errors(self):
+        """Lines about errors of the page since the last call."""
+        new, self.told = self.troubles[self.told:], len(self.troubles)
+        return [f"{self.game.name}: the page reports: {line}" for line in new if "cannot load" not in line]
 
     def renew(self):
         """Before an episode: load the page anew if the description wants a fresh one for each."""

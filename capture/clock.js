@@ -16,6 +16,7 @@
     construct: (_, args, as) => Reflect.construct(RealDate, args.length ? args : [EPOCH + now], as),
     apply: () => String(new Date()),
   });
+  RealDate.prototype.constructor = window.Date;
   Date.now = () => Math.floor(EPOCH + now);
   const tells = (owner, name, get) => Object.defineProperty(owner.prototype, name, { configurable: true, get });
   tells(Performance, "timeOrigin", () => EPOCH);

@@ -73,7 +73,7 @@ def mark_of(model):
 
 
 def find_player(model):
-    """The Player in a model's folder, if it learned in this very model, or None."""
+    """The Player in a model's folder, if it learned with its encoder, or None."""
     path = model.folder / "player.json"
     is_its = (data.read_json(path) or {}).get("encoder") == mark_of(model)
     return load(path, model) if is_its else None

@@ -135,7 +135,7 @@
     const real = {}; // the functions of gl that are replaced below
     const draws = [gl, gl.getExtension("ANGLE_instanced_arrays")].flatMap((owner) => {
       const names = [];
-      for (const name in owner) if (/^draw(Arrays|Elements|Range)/.test(name)) names.push([owner, name]);
+      for (const name in owner) if (/^(draw(Arrays|Elements|Range)|clear$)/.test(name)) names.push([owner, name]);
       return names;
     });
     for (const name of ["viewport", "scissor", "enable", "disable", "bindFramebuffer"]) real[name] = gl[name].bind(gl);

@@ -216,7 +216,7 @@ def open_pool(count, its_job):
 
 def play(episode):
     """In a worker: play one episode, again in a new browser if this one dies -> its number, what the sink
-    returned, frames, Recorder.facts, lines about browsers that died."""
+    returned, frames, Recorder.facts, lines about browsers that died and about errors of the page."""
     lost = []
     while True:
         try:
@@ -229,12 +229,14 @@ def play(episode):
             else:
                 keys, skip = job.policy(episode)
                 arrays = recorder.play(keys, ticks, skip)
+            lost += recorder.new_errors()
             return episode, job.sink(episode, arrays), len(arrays["keys"]), recorder.facts, lost
         except (Lost, BrowserError) as error:
             job.drop_recorder()
+            about = "" if isinstance(error, Lost) else f"{job.game.name}: "
             lost.append(f"{error}: episode {episode} is recorded again in a new browser")
             if len(lost) == ATTEMPTS:
-                raise GameError(f"{job.game.name}: {data.first_line(error)}") from None
+                raise GameError(about + data.first_line(error)) from None
         except SystemExit as error:  # of the sink: it would end this process alone
             raise GameError(str(error)) from None
         except queue.Empty:

@@ -26,7 +26,7 @@ class Loop {
   over = false;        // has it ended?
   isOwn = true;        // has a person alone played this life?
 
-  // brush, truthBrush: 2D contexts. view: {notice(text), player(name), truth(truth), moment(), drift(value, isPulled),
+  // brush, truthBrush: 2D contexts. view: {notice(text), player(name), truth(truth), moment(), fell(), drift(value, isPulled),
   // ghosts(fallen), pace(frames/s, isLate), hold(z) -> z with what is to stay as it is}
   constructor(dream, keyboard, brush, truthBrush, view) {
     Object.assign(this, { dream, keyboard, brush, truthBrush, view });
@@ -103,6 +103,7 @@ class Loop {
     if (this.times.length > 200) this.times.shift();
 
     this.count();
+    if (this.over) this.view.fell();
     this.before = over || this.over ? null : state.z.data;  // the end of a life is a cut: nothing lies between its frames
     const held = this.view.hold(dream.z);
     if (held !== dream.z) this.setZ(held);
@@ -138,9 +139,9 @@ class Loop {
 
   // Put the present moment at the end of the past; what came after it is forgotten.
   remember() {
-    const { dream, metres, over, truth } = this;
+    const { dream, metres, over, isOwn, truth } = this;
     this.past.splice(this.at + 1);
-    this.past.push({ ...dream.here, metres, over, truth: truth && { frame: truth.frame, rgba: truth.rgba } });
+    this.past.push({ ...dream.here, metres, over, isOwn, truth: truth && { frame: truth.frame, rgba: truth.rgba } });
     if (this.past.length > 1000 * KEPT_S / dream.meta.frame_ms) this.past.shift();
     this.at = this.past.length - 1;
     this.view.moment();
@@ -151,7 +152,7 @@ class Loop {
     this.at = Math.min(Math.max(at, 0), this.past.length - 1);
     const moment = this.past[this.at];
     this.dream.goTo(moment);
-    Object.assign(this, { metres: moment.metres, over: moment.over });
+    Object.assign(this, { metres: moment.metres, over: moment.over, isOwn: moment.isOwn });
     if (this.truth && moment.truth) {
       putFrame(this.truthBrush, moment.truth.rgba);
       this.truth.goTo = moment.truth.frame;

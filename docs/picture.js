@@ -72,7 +72,8 @@ function beginAt(z) {
 // Let a person drag a box over a picture: the dream continues from what is in it.
 function cutOut(bitmap) {
   const scale = LOOK / bitmap.width, brush = surface(LOOK, scale * bitmap.height), { canvas } = brush;
-  const at = ({ offsetX: x, offsetY: y }) => [x, y].map(side => side * LOOK / canvas.clientWidth);
+  const at = ({ offsetX: x, offsetY: y }) => [x / canvas.clientWidth * canvas.width, y / canvas.clientHeight * canvas.height]
+    .map((place, n) => Math.min(Math.max(place, 0), n ? canvas.height : canvas.width));
   const boxOf = ([x, y], [x2, y2]) => [Math.min(x, x2), Math.min(y, y2), Math.abs(x2 - x), Math.abs(y2 - y)];
   const draw = box => {
     brush.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
@@ -84,10 +85,11 @@ function cutOut(bitmap) {
     canvas.setPointerCapture(event.pointerId);
   };
   canvas.onpointermove = event => { if (corner) draw(boxOf(corner, at(event))); };
+  canvas.onpointercancel = () => { corner = null; };
   canvas.onpointerup = event => {
-    const box = boxOf(corner, at(event)).map(side => Math.max(side / scale, 1));
+    const box = corner ? boxOf(corner, at(event)).map(side => side / scale) : [];
     corner = null;
-    loop.queue(async () => beginAt((await judge(dream, bitmap, box)).z));
+    if (box[2] > SIDE / 2 && box[3] > SIDE / 2) loop.queue(async () => beginAt((await judge(dream, bitmap, box)).z));
   };
   brush.lineWidth = 3;
   brush.strokeStyle = '#c2410c';

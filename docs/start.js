@@ -33,7 +33,7 @@ function fillLists({ game, gaits, keys, ticks_per_frame: ticks }) {
     addPlayer('learned', 'a player that learned in this dream', () => learnedPlayer(self.DREAM_PLAYER, dream.meta));
   }
   for (const [n, gait] of (gaits ?? []).entries()) {
-    addPlayer(`gait${n}`, `a rhythm: ${Math.round(gait.score)} ${unitOf(dream.meta)} in the game`,
+    addPlayer(`gait${n}`, `a gait: ${Math.round(gait.score)} ${unitOf(dream.meta)} in the game`,
       () => ({ next: frame => gaitKeys(gait, frame, ticks) }));
   }
   if (game === 'runner') byId('beside').append(new Option('the real runner, live', 'live'));

@@ -37,7 +37,7 @@ const unitOf = ({ keys }) => keys.join('') === 'qwop' ? 'm' : 'points';
 
 // Metres of this life, from the dream's own memory, and of the truth beside it.
 function showMetres() {
-  const { metres, over, truth, isPersonPlaying } = loop, unit = unitOf(dream.meta);
+  const { metres, truth } = loop, unit = unitOf(dream.meta);
   const text = `${Math.max(metres, 0).toFixed(1)} ${unit}`;
   const real = truth?.state.metres;
   if (loop.isOwn && metres > best) best = metres;
@@ -45,7 +45,11 @@ function showMetres() {
   byId('metres').textContent = text;
   byId('best').textContent = best > 0.05 ? `best ${best.toFixed(1)} ${unit}` : '';
   byId('truth-metres').textContent = real === undefined ? '' : `, ${real.toFixed(1)} ${unit}`;
-  if (!over || byId('score').hidden) return;
+}
+
+function showFall() {
+  if (!dream.meta.readout || loop.truth?.isRecorded) return;
+  const { metres, isPersonPlaying } = loop, text = `${metres.toFixed(1)} ${unitOf(dream.meta)}`;
   const fell = `${isPersonPlaying ? 'You fell' : 'Fell'} at ${text}`;
   byId('fell').replaceChildren(make('span', {}, fell));  // a new one fades anew
   if (isPersonPlaying) speak(fell);
@@ -61,7 +65,7 @@ function showPace(rate, isLate) {
 }
 
 const view = {
-  notice, truth: showTruth, pace: showPace,
+  notice, truth: showTruth, pace: showPace, fell: showFall,
   moment: () => {
     showMetres();
     showMoment();

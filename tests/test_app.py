@@ -409,6 +409,20 @@ def test_api_is_the_model(client):
     assert np.allclose(z, model.encode(model.decode(state[0]))[0], atol=1e-4)
 
 
+@pytest.mark.parametrize("kind", ["turned", "16 bits"])
+def test_images_as_cameras_and_scanners_store_them(tmp_path, kind):
+    from ui import door
+    grey = np.arange(96, dtype=np.uint8).repeat(96).reshape(96, 96) + 80  # lighter to the bottom
+    image, exif = Image.fromarray(grey), Image.Exif()
+    if kind == "turned":
+        exif[0x0112] = 6  # it lies on its side
+        image = image.rotate(90)
+    else:
+        image = Image.fromarray(grey.astype(np.uint16) * 257)
+    image.save(tmp_path / "a.png", exif=exif)
+    assert np.abs(door.open_image(tmp_path / "a.png")[..., 0].astype(int) - grey).max() <= 1
+
+
 @pytest.mark.parametrize("name, call, words", [
     ("step", (["q", 0, 0, 0],), "Keys must be"), ("step", (Q, {"z": [1]}), "State must be"),
     ("step", (Q, None, "none"), "Model must be"), ("rollout", ([Q] * 2001,), "at most 2000"),

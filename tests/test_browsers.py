@@ -6,18 +6,22 @@ over HTTP), and needs a screen, which Xvfb gives.
 """
 import contextlib
 import json
+import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.request
 from pathlib import Path
 
 import pytest
-from helpers import PATIENCE, ROOT
+from helpers import ROOT
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow,
+              pytest.mark.skipif(sys.platform != "linux", reason="they are installed on Linux alone")]
+LONG = 60     # seconds
 PAGE = (ROOT / "docs/index.html").as_uri()
 FRAMES = 60   # 6 seconds
 
@@ -27,32 +31,39 @@ def free_port():
         return free.getsockname()[1]
 
 
-def start(program, *args):
+def start(program, *args, **environment):
     """Start the first of the programs (of names with spaces between) that is installed."""
     found = next(filter(None, map(shutil.which, program.split())), None)
-    assert found, f"none of {program} is installed: make .venv/browsers installs it on Debian"
-    return subprocess.Popen([found, *map(str, args)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    assert found, f"none of {program} is installed: make .venv/browsers does it"
+    return subprocess.Popen([found, *map(str, args)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                            env=os.environ | environment)
+
+
+def wait_for(what, ask):
+    end = time.monotonic() + LONG
+    while not (answer := ask()):
+        assert time.monotonic() < end, what
+        time.sleep(0.05)
+    return answer
 
 
 def connect(port):
-    for _ in range(10 * PATIENCE):
-        with contextlib.suppress(OSError):
-            return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
-        time.sleep(0.1)
-    raise TimeoutError(f"nobody listens on port {port}")
+    """A connection to a port, None if nobody listens there."""
+    with contextlib.suppress(OSError):
+        return socket.create_connection(("127.0.0.1", port), timeout=LONG)
 
 
 class Driven:
     """A browser with one page: its commands are WebDriver's."""
 
+    def __init__(self):
+        self.processes = []
+
     def ask(self, script):
         return self("ExecuteScript", script=f"return {script}", args=[])
 
     def wait(self, script):
-        end = time.monotonic() + PATIENCE
-        while not self.ask(script):
-            assert time.monotonic() < end, f"{script}; the page says: {self.ask('document.body.innerText')}"
-            time.sleep(0.02)
+        wait_for(script, lambda: self.ask(script))
 
     def key(self, kind, key):
         actions = [{"type": kind, "value": key}]
@@ -65,13 +76,13 @@ class Driven:
 
 
 class Firefox(Driven):
-    def __init__(self, profile):
+    def open(self, profile):
         port = free_port()
         settings = {"marionette.port": port, "remote.prefs.recommended": False}
         Path(profile, "user.js").write_text("".join(f"user_pref({json.dumps(k)}, {json.dumps(v)});\n"
                                                     for k, v in settings.items()))
-        self.processes = [start("firefox firefox-esr", "--headless", "--marionette", "--profile", profile)]
-        self.socket = connect(port)
+        self.processes += [start("firefox firefox-esr", "--headless", "--marionette", "--profile", profile)]
+        self.socket = wait_for("Firefox listens", lambda: connect(port))
         self.read()  # its greeting
         self("NewSession", capabilities={})
 
@@ -95,18 +106,18 @@ class Firefox(Driven):
 class WebKit(Driven):
     PATHS = {"Navigate": "url", "ExecuteScript": "execute/sync", "PerformActions": "actions"}
 
-    def __init__(self, profile):
-        port, screen = free_port(), f":{free_port()}"
-        self.processes = [start("Xvfb", screen, "-screen", 0, "1200x1000x24", "-nolisten", "tcp")]
-        driver = shutil.which("WebKitWebDriver")
-        self.processes.append(start("env", f"DISPLAY={screen}", f"HOME={profile}", driver, f"--port={port}"))
-        connect(port).close()
+    def open(self, profile):
+        port, screen = free_port(), free_port()
+        self.processes.append(start("Xvfb", f":{screen}", "-screen", 0, "1200x1000x24", "-nolisten", "tcp"))
+        wait_for("Xvfb is there", Path(f"/tmp/.X11-unix/X{screen}").exists)
+        self.processes.append(start("WebKitWebDriver", f"--port={port}", DISPLAY=f":{screen}", HOME=profile))
+        wait_for("WebKit's driver listens", lambda: connect(port)).close()
         self.address = f"http://127.0.0.1:{port}/session"
         self.address += "/" + self.post("", capabilities={})["sessionId"]
 
     def post(self, path, **values):
         request = urllib.request.Request(self.address + path, json.dumps(values).encode())
-        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+        with urllib.request.urlopen(request, timeout=LONG) as answer:
             return json.load(answer)["value"]
 
     def __call__(self, command, **values):
@@ -116,9 +127,12 @@ class WebKit(Driven):
 @pytest.fixture(params=[Firefox, WebKit])
 def driven(request):
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        browser = request.param(profile)
-        yield browser
-        browser.close()
+        browser = request.param()
+        try:
+            browser.open(profile)
+            yield browser
+        finally:
+            browser.close()
 
 
 def link_of(page, model):

@@ -367,6 +367,13 @@ HELD = np.array([[1]] * 31 + [[0], [1], [0], [1], [0]], np.uint8)  # for 620 ms,
     # A timer that fails, beside a loop that does not
     (f"{CANVAS}{DRAW}{LOOP}onerror = () => {{ heard += 1; }}; setInterval(() => {{ throw Error(); }}, 100);",
      {}, 7, (255, 255, 255)),
+    # Date as a function, and by a date's constructor; an animation that repeats
+    (f"{CANVAS}{DRAW}{LOOP}const day = new Date();"
+     "heard = Date().includes('2023') && new day.constructor() - day < 1e4 ? 0 : NaN;", {}, 0, None),
+    (f"<style>@keyframes go {{ to {{ opacity: 0.5; }} }}</style>{CANVAS}{DRAW}{LOOP}"
+     "canvas.onanimationiteration = () => { heard += 1; };",
+     {"restart": "const { style } = canvas; x = 0; style.animation = 'none'; canvas.offsetWidth;"
+                 "style.animation = 'go 0.1s 3'"}, 2, None),
     # Keys on the focused canvas; keypress; repeats: 3 keydown events, and 4 more while it is held
     (f"{CANVAS.replace('{}', 'tabindex=0')}{DRAW}{LOOP}"
      "canvas.onkeydown = e => { heard += !e.repeat; };", {}, 3, None),

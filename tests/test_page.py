@@ -1236,7 +1236,7 @@ def test_random_keys_and_gaits_play_until_a_person_takes_over(page):
 
 # ----------------------------------------------------------------------- what Python and JavaScript both know
 
-def test_lots_are_the_same_and_standard_normal(page):
+def test_noise_are_the_same_and_standard_normal(page):
     seeds = [0, 1, 4_000_000_000]
     drawn = page.evaluate("""seeds => seeds.map(seed => Array.from({ length: 300 }, (_, frame) =>
         [...drawNoise(seed, frame, 2, 0.5)]))""", seeds)
