@@ -205,7 +205,7 @@ class Recorder:
     def watch(self):
         """Keep what the page reports: errors, and what it loads, or could not."""
         self.troubles, self.loading, self.loaded = [], {}, 0  # requests: when each began, when the last ended
-        self.told = 0  # of the troubles
+        self.printed = 0  # of the troubles
 
         def note(line):
             if line not in self.troubles and len(self.troubles) < MANY:
@@ -327,7 +327,7 @@ class Recorder:
 
     def new_errors(self):
         """Lines about errors of the page since the last call."""
-        new, self.told = self.troubles[self.told:], len(self.troubles)
+        new, self.printed = self.troubles[self.printed:], len(self.troubles)
         return [f"{self.game.name}: the page reports: {line}" for line in new if "cannot load" not in line]
 
     def renew(self):

@@ -343,6 +343,7 @@ def test_metres_best_and_falls_are_at_the_picture(page):
       for (const [metres, over] of [[3.14, false], [1.25, true]]) {
         Object.assign(loop, { metres, over, isOwn: true });
         showMetres();
+        if (over) showFall();
         texts.push(['metres', 'best', 'fell'].map(id => byId(id).textContent));
       }
       done(texts);
