@@ -149,7 +149,7 @@ def test_a_fall_begins_a_new_life_at_the_next_frame(still_page):
 
 
 @pytest.mark.parametrize("away", ["dispatchEvent(new Event('blur'))",
-                                  "document.dispatchEvent(new Event('visibilitychange'))"])
+                                  "document.dispatchEvent(new Event('visibilitychange', { bubbles: true }))"])
 def test_going_away_lets_go_and_the_list_says_so(still_page, away):
     still_page.evaluate("Object.defineProperty(document, 'hidden', { value: true })")
     assert still_page.evaluate(PLAN, "q.....w") == "1"
