@@ -28,7 +28,7 @@
         throw new Error(`${field}: ${error}`);
       }
     };
-    const run = named(() => new Function(...names, `"use strict"; { ${code}\n }`));
+    const run = named(() => new Function(...names, `"use strict"; { ${code}\n; }`));
     return (...values) => named(() => run(...values));
   }
 

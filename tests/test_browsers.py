@@ -21,9 +21,9 @@ from helpers import ROOT
 
 pytestmark = [pytest.mark.slow,
               pytest.mark.skipif(sys.platform != "linux", reason="they are installed on Linux alone")]
-LONG = 60     # seconds
+LONG = 180    # seconds: other tests run beside
 PAGE = (ROOT / "docs/index.html").as_uri()
-FRAMES = 60   # 6 seconds
+FRAMES = 30   # 3 seconds
 
 
 def free_port():
