@@ -86,7 +86,7 @@ VENV = $(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python
 
 # Firefox and WebKitGTK, for slow tests of the page on Linux
 .venv/browsers: .venv/browser
-	[ $$(uname) != Linux ] || command -v firefox firefox-esr && command -v WebKitWebDriver && command -v Xvfb || \
+	[ $$(uname) != Linux ] || { command -v firefox firefox-esr && command -v WebKitWebDriver && command -v Xvfb; } || \
 		($(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends \
 		webkit2gtk-driver xvfb $$(command -v firefox > /dev/null || echo firefox-esr))
 	@touch $@

@@ -114,7 +114,8 @@ class Visitors:
     def start(self, call, address):
         """{model, start: number of a start state, visitor: none at first} -> first frame, visitor."""
         call = call if isinstance(call, dict) else {}
-        model, start = self.models.get(chosen := str(call.get("model"))), call.get("start")
+        chosen, start = str(call.get("model")), call.get("start")
+        model = self.models.get(chosen)
         if model is None:
             return {"error": f"model must be one of: {', '.join(self.models)}"}
         if not isinstance(start, int) or not 0 <= start < len(model.starts):
@@ -186,23 +187,23 @@ def data_url(frame):
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def make_page(models, players, visitors, data_folder, scratch):
+def make_page(visitors, data_folder, scratch):
     """All tabs. The plain page of the model number n is at plain/?model=played<n>."""
     files = "ui/play.html", "ui/play.css", "docs/keys.js", "ui/app.js"
     html, css, keys_js, app_js = [(HERE / path).read_text("utf-8") for path in files]
     props = []
-    for n, (name, model) in enumerate(models.items()):
+    for n, (name, model) in enumerate(visitors.models.items()):
         meta = {field: model.meta.get(field) for field in ("game", "keys", "shape", "frame_ms")}
         plain = f"plain/?model=played{n}" if (model.folder / "model.js").exists() else None
         props.append({"name": name, "starts": len(model.starts), "noise_size": model.noise_size,
-                      "player": bool(players[name]), "plain": plain, **meta})
+                      "player": bool(visitors.players[name]), "plain": plain, **meta})
     with gr.Blocks(title="A game, hallucinated", analytics_enabled=False, delete_cache=(600, 3600)) as page:
         with gr.Tab("Play"):
             gr.HTML(html_template=html, css_template=css, js_on_load=keys_js + app_js, models=props,
                     max_images=MAX_IMAGES, server_functions=visitors.functions(), apply_default_css=False)
-        panels.comparison(models, data_folder, scratch)
+        panels.comparison(visitors.models, data_folder, scratch)
         panels.training(page, data_folder, scratch)
-        panels.api(models)
+        panels.api(visitors.models)
     return page
 
 
@@ -250,8 +251,7 @@ def main():
 
     # Serve until Ctrl-C
     with tempfile.TemporaryDirectory(prefix="dream-") as scratch:
-        visitors = Visitors(models, players, args.visitors)
-        page = make_page(models, players, visitors, args.data, Path(scratch))
+        page = make_page(Visitors(models, players, args.visitors), args.data, Path(scratch))
         page.queue(default_concurrency_limit=2, max_size=64)
         page.launch(server_name=args.host, server_port=port, root_path=root, css=AROUND, quiet=True,
                     inbrowser=not args.no_browser and not ON_SPACE, prevent_thread_lock=True, ssr_mode=False,

@@ -63,11 +63,6 @@ def dream_of(model, player, frames):
     return model.decode(np.concatenate(z[2:]))
 
 
-def dynamics_of(model):
-    """What tells the dream that metres were run in from others."""
-    return model.meta["sha256"]["dynamics.onnx"][:16]
-
-
 def open_search(path, args, model):
     """What was learned so far (dict for JSON), of this model; at first a search from zeros.
 
@@ -77,7 +72,8 @@ def open_search(path, args, model):
     if state.get("encoder") != encoder:
         path.with_name("player_log.jsonl").unlink(missing_ok=True)
         size = Player.size(len(model.meta["keys"]), model.features)
-        is_rival = (known.get("dynamics"), known.get("frames")) == (dynamics_of(model), 2 * args.frames)
+        own = mark_of(model, "dynamics.onnx"), 2 * args.frames
+        is_rival = (known.get("dynamics"), known.get("frames")) == own
         best = known["metres"] if is_rival else -1.0  # a better player stays
         state = {"encoder": encoder, "generation": 0, "seconds": 0.0, "best": best, "sigma": 0.5,
                  "mean": [0.0] * size}
@@ -96,7 +92,7 @@ def keep(folder, args, model, state, metres):
         frames = dream_of(model, Player([state["mean"]], model.meta["dz_std"]), 48)
         plots.draw_strip(folder / "player.png", frames.reshape(4, 12, *frames.shape[1:]))
         player = {"game": model.meta["game"], "encoder": state["encoder"],
-                  "dynamics": dynamics_of(model), "metres": round(metres, 1),
+                  "dynamics": mark_of(model, "dynamics.onnx"), "metres": round(metres, 1),
                   "frames": 2 * args.frames, "generation": state["generation"],
                   "seconds": round(state["seconds"]),
                   "command": data.command_line(),

@@ -67,9 +67,9 @@ class LivePlayer:
         return keys if self.t > self.rest else 0 * keys
 
 
-def mark_of(model):
-    """What a player remembers of the encoder whose z it sees."""
-    return model.meta["sha256"]["encoder.onnx"][:16]
+def mark_of(model, graph="encoder.onnx"):
+    """What a player remembers of a graph that it learned with: the beginning of its sha256."""
+    return model.meta["sha256"][graph][:16]
 
 
 def find_player(model):

@@ -233,10 +233,10 @@ def play(episode):
             return episode, job.sink(episode, arrays), len(arrays["keys"]), recorder.facts, lost
         except (Lost, BrowserError) as error:
             job.drop_recorder()
-            about = "" if isinstance(error, Lost) else f"{job.game.name}: "
-            lost.append(f"{error}: episode {episode} is recorded again in a new browser")
+            line = str(error) if isinstance(error, Lost) else f"{job.game.name}: {data.first_line(error)}"
+            lost.append(f"{line}: episode {episode} is recorded again in a new browser")
             if len(lost) == ATTEMPTS:
-                raise GameError(about + data.first_line(error)) from None
+                raise GameError(line) from None
         except SystemExit as error:  # of the sink: it would end this process alone
             raise GameError(str(error)) from None
         except queue.Empty:

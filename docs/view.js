@@ -35,22 +35,22 @@ function showTruth(truth) {
 // What a game's score counts
 const unitOf = ({ keys }) => keys.join('') === 'qwop' ? 'm' : 'points';
 
+const inUnits = metres => `${metres.toFixed(1)} ${unitOf(dream.meta)}`;
+
 // Metres of this life, from the dream's own memory, and of the truth beside it.
 function showMetres() {
-  const { metres, truth } = loop, unit = unitOf(dream.meta);
-  const text = `${Math.max(metres, 0).toFixed(1)} ${unit}`;
-  const real = truth?.state.metres;
+  const { metres, truth } = loop, real = truth?.state.metres;
   if (loop.isOwn && metres > best) best = metres;
   byId('score').hidden = !dream.meta.readout || Boolean(truth?.isRecorded);
-  byId('metres').textContent = text;
-  byId('best').textContent = best > 0.05 ? `best ${best.toFixed(1)} ${unit}` : '';
-  byId('truth-metres').textContent = real === undefined ? '' : `, ${real.toFixed(1)} ${unit}`;
+  byId('metres').textContent = inUnits(Math.max(metres, 0));
+  byId('best').textContent = best > 0.05 ? `best ${inUnits(best)}` : '';
+  byId('truth-metres').textContent = real === undefined ? '' : `, ${inUnits(real)}`;
 }
 
 function showFall() {
-  if (!dream.meta.readout || loop.truth?.isRecorded) return;
-  const { metres, isPersonPlaying } = loop, text = `${metres.toFixed(1)} ${unitOf(dream.meta)}`;
-  const fell = `${isPersonPlaying ? 'You fell' : 'Fell'} at ${text}`;
+  if (byId('score').hidden) return;
+  const { metres, isPersonPlaying } = loop;
+  const fell = `${isPersonPlaying ? 'You fell' : 'Fell'} at ${inUnits(Math.max(metres, 0))}`;
   byId('fell').replaceChildren(make('span', {}, fell));  // a new one fades anew
   if (isPersonPlaying) speak(fell);
 }

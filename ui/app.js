@@ -80,7 +80,7 @@ async function start() {
 
 async function step() {
   const asked = visitor, images = Math.ceil(frameMs() / IMAGE_MS - 0.1);
-  const down = keyboard.held(), keys = watching ? null : down;
+  const keys = watching ? null : keyboard.held();
   const options = { images: Math.min(images, props.max_images), temperature: Number(chances.value) };
   const answer = await ask("step", { visitor, keys, ...options });
   if (answer) show(answer, asked);
