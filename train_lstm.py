@@ -44,7 +44,7 @@ def parse():
     group.add_argument("--epochs", type=int, default=4, help="epochs over the training episodes")
     group.add_argument("--batch", type=int, default=8, help="episodes a step")
     group.add_argument("--lr", type=float, default=1e-3, help="highest learning rate of AdamW")
-    group.add_argument("--muon", type=float, default=0.03,
+    group.add_argument("--muon", type=float, default=0.04,
                        help="highest learning rate of Muon, for weights that are matrices and not too large; "
                             "0: AdamW for all")
     group.add_argument("--weight-decay", type=float, default=1e-5, help="of matrices, decoupled")
