@@ -108,9 +108,14 @@ def make_parser(doc):
     return parser
 
 
+def without_folders(argument):
+    """An argument as text, an absolute path as its last name: a model that is shared tells no user names."""
+    return Path(argument).name if Path(argument).is_absolute() else str(argument)
+
+
 def command_line():
     """The command that runs this program, as it is written down of what it makes."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    return shlex.join([Path(sys.argv[0]).name, *map(without_folders, sys.argv[1:])])
 
 
 def run(main, stopped):

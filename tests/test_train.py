@@ -92,6 +92,7 @@ def test_history_holds_every_training(chain, tmp_path):
     for entry in (ae, lstm):
         assert entry["seconds"] >= 0 and entry["figures"]["epoch"] in (1, 2)
         assert entry["data"]["policy"]["name"] == "mix"
+        assert str(chain.parent) not in json.dumps(entry)  # folders of this machine are not told
     root = copy_chain(chain, tmp_path, "*_resume.pt", "*_log.jsonl", "model", "frames/episode*")
     assert run(*TRAIN_LSTM, "--data", root, "--epochs", 1, "--init-from", chain / "lstm.pt").returncode == 0
     first, second = training.load(root / "runner" / "lstm.pt", models.Dynamics)[1]["history"]
