@@ -28,6 +28,7 @@ from dream import Model, draw_noise, repeat
 EVERY = 10     # generations between two reports
 MEASURED = 16  # dreams of a report
 REST = 12      # in the n-th dream no key is held in the first n % REST frames
+NOISE = 0.1    # on the z that a controller sees, as a share of the std of its steps: no dream is exact
 
 
 def dream_lives(model, player, frames, seeds, temperature):
@@ -38,18 +39,19 @@ def dream_lives(model, player, frames, seeds, temperature):
     n, alive = len(seeds), np.arange(len(seeds))
     metres, life = np.zeros(n), np.full(n, frames)
     state = repeat(model.starts[0], n)
-    step = np.zeros_like(state[0])
+    before = state[0]
     for t in range(frames):
-        keys = player.choose(state[0], step, t) * (t >= seeds[alive, None] % REST)
-        before = state[0]
-        state, over = model.step(state, keys, draw_noise(seeds[alive], t, model.noise_size, temperature))
+        noise = draw_noise(seeds[alive], t, model.noise_size + model.features)
+        seen = state[0] + NOISE * player.dz_std * noise[:, model.noise_size:]
+        keys = player.choose(seen, seen - before, t) * (t >= seeds[alive, None] % REST)
+        before = seen
+        state, over = model.step(state, keys, temperature * noise[:, :model.noise_size])
         metres[alive] += model.readout("metres", state)
         life[alive[over]] = t
-        step = state[0] - before
         if over.all():
             break
         if over.any():  # go on with those that live
-            alive, player, step = alive[~over], player.only(~over), step[~over]
+            alive, player, before = alive[~over], player.only(~over), before[~over]
             state = [state[0][~over], *(x[:, ~over] for x in state[1:])]
     return metres, life
 

@@ -189,7 +189,7 @@ def test_the_page_says_that_there_is_no_such_model(open_page, scheme, name, mess
 @pytest.mark.parametrize("old, new, message", [
     ('"dynamics": "H4sI', '"dynamics": "AAAA', "export the model again"),
     ('"decoder.onnx": "', '"decoder.onnx": "0', "checksum of decoder is wrong"),
-    ('"format": 1', '"format": 3', "has format 3"),
+    ('"format": 2', '"format": 3', "has format 3"),
     ('"meta"', '"atem"', "is damaged")])
 def test_the_page_says_that_a_model_is_damaged(open_page, site, old, new, message):
     (site / "model" / "torn").mkdir(exist_ok=True)
