@@ -111,11 +111,11 @@ def page(game, browser):
     page.close()
 
 
-def test_it_loads_less_than_20_megabytes(page):
+def test_it_loads_less_than_13_megabytes(page):
     page.wait_for_timeout(500)
     files = [Path(url.removeprefix("file://")) for url in page.requested if url.startswith("file://")]
     assert {"model.js", "ort-wasm.js"} <= {file.name for file in files}
-    assert sum(file.stat().st_size for file in files) < 20e6
+    assert sum(file.stat().st_size for file in files) < 13e6
 
 
 def dreamed_frame(page, key=None):
