@@ -6,10 +6,10 @@ Writes  its player.json, and player.js for the page; data/<game>/player_log.json
 
     python train_player.py --game runner                              # data/runner/model
     python train_player.py --game qwop --model docs/model/qwop
-    python collect.py --game qwop --player docs/model/qwop/player.json    # then: in the real game
+    python collect.py --data data/played --player data/runner/model/player.json     # then: in the real game
 
 CMA-ES (Hansen 2016) tries controllers, each in a few dreams with noise and starts of their own, and moves on
-towards those that ran farthest by what the dream tells. Run it again to train on for as long.
+towards those that ran farthest by what the dream tells. Run it again to go on.
 
 Shapes: N dreams side by side, Z latent features, K keys
 """

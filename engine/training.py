@@ -87,7 +87,7 @@ def history_entry(args, recording, frames, seconds, device):
     processor = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     processes = f"{parallel.WORLD} processes, " if parallel.WORLD > 1 else ""
     return {"command": data.command_line(),
-            "arguments": {k: data.without_folders(v) if isinstance(v, Path) else v
+            "arguments": {k: data.without_folders(v) if isinstance(v, (str, Path)) else v
                           for k, v in vars(args).items()},
             "data": {name: recording[name] for name in facts if name in recording},
             "frames": frames, "seconds": round(seconds),

@@ -55,7 +55,7 @@ def inline(text):
 
 
 def commands(text):
-    """The commands of a page, in blocks and in lines. Those of earlier versions stand in ```text blocks."""
+    """The commands of a page, in blocks and in lines."""
     lines = itertools.chain(inline(text), *(body.splitlines() for body in fences(text, "")))
     return [shlex.split(line, comments=True) for line in lines if re.match(r"(python|make) ", line)]
 

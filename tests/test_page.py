@@ -1035,13 +1035,16 @@ def test_the_map_shows_the_way_of_the_dream(read_page):
     assert lit[3] == here[3] == 255 and lit != here
 
 
-def test_the_networks_are_drawn_in_their_real_sizes(read_page, page):
-    unfold(page, "about")
+def test_the_networks_are_drawn_in_their_real_sizes(read_page):
     rows = read_page.locator("#networks > div").all_inner_texts()
     assert [row.split() for row in rows] == [
         ["encoder", "96×96×3", "6×6×64", "16"], ["LSTM,", "then", "linear", "layers", "20", "384", "16"],
         ["decoder", "16", "96×96×3"]]
-    assert page.evaluate("byId('networks').children.length") == 0  # of an earlier model none are known
+    assert read_page.evaluate("""() => {  // of an earlier model none are known
+      const box = document.createElement('div');
+      drawNetworks(box, { ...dream.meta, sizes: undefined });
+      return box.children.length;
+    }""") == 0
     boxes = read_page.evaluate("""[...document.querySelectorAll('#networks span')].map(e => {
       const { left, right, top, bottom } = e.getBoundingClientRect();
       return [left, right, top, bottom];

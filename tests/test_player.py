@@ -19,7 +19,8 @@ RUNNER = ROOT / "docs/model/runner"
 
 class Treadmill:
     """A dream in which the first key runs a metre a frame, and the last one ends the life."""
-    noise_size, starts = 0, [[np.zeros((1, 16), np.float32), *2 * [np.zeros((1, 1, 2), np.float32)]]]
+    features, noise_size = 16, 0
+    starts = [[np.zeros((1, 16), np.float32), *2 * [np.zeros((1, 1, 2), np.float32)]]]
 
     def step(self, state, keys, noise):
         self.keys = keys
@@ -57,6 +58,13 @@ def test_dreamed_metres_end_with_the_life():
     player = Player([numbers(q=(1,)), numbers(q=(1,), p=(-5.5, 0, 0, 1)), numbers()], np.ones(16))
     metres, life = train_player.dream_lives(Treadmill(), player, 20, np.array([0, 3, 0]), 1.0)
     assert metres.tolist() == [20, 7, 0] and life.tolist() == [20, 9, 20]
+
+
+def test_a_controller_sees_z_with_noise():
+    """It runs when it sees a z above 0, where there is none: in each dream at another time."""
+    player = Player([numbers(q=(0, 0, 0, 1))] * 8, np.ones(16))
+    metres, _ = train_player.dream_lives(Treadmill(), player, 20, 12 * np.arange(8), 1.0)
+    assert len(set(metres)) > 1 and min(metres) > 5
 
 
 @pytest.fixture(scope="module")
