@@ -101,7 +101,7 @@ async function openModel(name) {
   must([1, 2].includes(format), `model/${name} has format ${format}, the page plays 1 and 2: get both from one version.`);
   say('Unpacking…');
   byId('progress').hidden = true;
-  delete self.DREAM_MODEL;  // 13 MB of text that is not needed any more
+  delete self.DREAM_MODEL;  // megabytes of text that is not needed any more
   delete self.ORT_WASM;
   return explain(`The dream did not start: try a current browser${forOwner(', or export the model again')}`,
     openDream(engine, model));

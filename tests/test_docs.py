@@ -44,11 +44,6 @@ CODE = ("*.py", "capture/*.*", "engine/*.py", "games/*.py", "ui/*.*", "bench/*.p
         "docs/runner/*.js")
 
 
-def fences(text, *languages):
-    """The code blocks of a page in these languages ("" is none)."""
-    return [body for language, body in FENCE.findall(text) if language in languages]
-
-
 def inline(text):
     """What stands in backquotes outside of code blocks."""
     return re.findall(r"`([^`\n]+)`", FENCE.sub("", text))
@@ -56,7 +51,8 @@ def inline(text):
 
 def commands(text):
     """The commands of a page, in blocks and in lines."""
-    lines = itertools.chain(inline(text), *(body.splitlines() for body in fences(text, "")))
+    blocks = (body.splitlines() for language, body in FENCE.findall(text) if not language)
+    lines = itertools.chain(inline(text), *blocks)
     return [shlex.split(line, comments=True) for line in lines if re.match(r"(python|make) ", line)]
 
 

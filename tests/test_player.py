@@ -63,7 +63,8 @@ def test_dreamed_metres_end_with_the_life():
 def test_a_controller_sees_z_with_noise():
     """It runs when it sees a z above 0, where there is none: in each dream at another time."""
     player = Player([numbers(q=(0, 0, 0, 1))] * 8, np.ones(16))
-    metres, _ = train_player.dream_lives(Treadmill(), player, 20, 12 * np.arange(8), 1.0)
+    metres, _ = train_player.dream_lives(Treadmill(), player, 20, train_player.REST * np.arange(8),
+                                          1.0)
     assert len(set(metres)) > 1 and min(metres) > 5
 
 
