@@ -94,6 +94,14 @@ def processes_of(pid):
     return {other: commands[other] for other in family & set(commands)}
 
 
+def look(page, name):
+    """Keep what a page looks like in data/screenshots, light and dark, for people."""
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        page.screenshot(path=ROOT / "data" / "screenshots" / f"{name}, {scheme}.png")
+    page.emulate_media(color_scheme=None)
+
+
 class Server:
     """The running app: its address, and how its server functions are called without a page."""
 

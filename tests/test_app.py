@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from helpers import PATIENCE, ROOT, Server, refusal, running
+from helpers import PATIENCE, ROOT, Server, look, refusal, running
 from PIL import Image
 
 import app
@@ -91,6 +91,12 @@ def test_torch_is_not_needed():
 def test_page_plays_and_links_to_the_plain_page(page):
     page.wait_for_function("document.querySelector('output').textContent === 'playing'")
     page.wait_for_function("window.seen[12]")
+    for width, height in ((844, 390), (390, 844), (820, 1180), (1280, 900)):
+        page.set_viewport_size({"width": width, "height": height})
+        look(page, f"app, {width} x {height}")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        keys = page.locator(".keys").bounding_box()
+        assert keys["y"] + keys["height"] <= height  # without scrolling
     link = page.locator("a", has_text="browser alone")
     assert link.get_attribute("href") == f"{page.url}plain/?model=played0"
     with page.expect_popup() as opened:

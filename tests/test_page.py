@@ -13,7 +13,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from helpers import ROOT, WATCH, dreamed
+from helpers import ROOT, WATCH, dreamed, look
 from PIL import Image
 
 import data
@@ -327,6 +327,7 @@ def test_axe_finds_nothing(page, scheme):
 @pytest.mark.parametrize("width, height", [(844, 390), (740, 360)])
 def test_a_phone_sideways_has_the_keys_left_and_right_of_the_picture(phone, width, height):
     phone.set_viewport_size({"width": width, "height": height})
+    look(phone, f"page, {width} x {height}")
     picture, first = (phone.locator(name).bounding_box() for name in ("#picture", "#first"))
     keys = [phone.locator(f"#keys button >> nth={n}").bounding_box() for n in range(4)]
     right = picture["x"] + picture["width"]
@@ -423,11 +424,12 @@ def test_buttons_have_the_letters_of_the_keyboard(page):
     page.evaluate("delete navigator.keyboard; keyboard.setKeys(dream.meta.keys)")
 
 
-@pytest.mark.parametrize("width, height", [(360, 740), (1280, 900)])
+@pytest.mark.parametrize("width, height", [(360, 740), (820, 1180), (1280, 900)])
 def test_it_fits_the_screen(phone, page, width, height):
-    if width < 500:
+    if width < 1000:
         page = phone
     page.set_viewport_size({"width": width, "height": height})
+    look(page, f"page, {width} x {height}")
     assert page.locator("#picture").bounding_box()["y"] >= 0
     box = page.locator("#keys").bounding_box()
     assert box["y"] + box["height"] <= height  # picture and keys without scrolling
