@@ -16,7 +16,6 @@ LSTM_EPOCHS ?= 4
 TICKS ?= 3
 DATA ?= data
 ROUNDS ?= 3
-MINUTES ?= 10
 SUDO = $(shell [ $$(id -u) = 0 ] || echo sudo)
 NAME = $(basename $(notdir $(GAME)))
 
@@ -55,7 +54,7 @@ rounds: .venv/all .venv/browser
 	done
 
 learn:
-	$(call STEP,train_player) --minutes $(MINUTES)
+	$(call STEP,train_player)
 	time $(BIN)/python collect.py --game $(GAME) --data $(DATA)/played --player $(DATA)/$(NAME)/model/player.json \
 		--episodes 32 --frames 600
 

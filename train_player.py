@@ -107,7 +107,7 @@ def keep(folder, args, model, state, metres):
 def main():
     parser = data.make_parser(__doc__)
     parser.add_argument("--model", type=Path, help="model folder (default: data/<game>/model)")
-    parser.add_argument("--minutes", type=float, default=30, help="of this run")
+    parser.add_argument("--minutes", type=float, default=10, help="of this run")
     parser.add_argument("--frames", type=int, default=300, help="longest life that counts")
     parser.add_argument("--population", type=int, default=32, help="controllers in a generation")
     parser.add_argument("--dreams", type=int, default=3, help="dreams of each controller")

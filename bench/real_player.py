@@ -1,5 +1,5 @@
-"""A controller like train_player.py's, but trained in the real game: what may be learned from as many real frames
-as a dream was made of.
+"""A controller like train_player.py's, but trained in the real game: what can be learned from as many real
+frames as a dream was made of?
 
 Reads   a model folder, of which the encoder sees the frames; games/<game>.py and the page it names
 Writes  player.json in that folder, in place of the dream's: copy the folder first
@@ -34,7 +34,8 @@ model = None  # of a worker process
 
 
 def live(folder, numbers, rest, frames):
-    """In a worker: one real life of a controller that holds no key in the first `rest` frames -> metres, frames."""
+    """In a worker: one real life of a controller, which holds no key in the first `rest` frames -> metres,
+    frames."""
     global model
     model = model or Model(folder, threads=1)
     recorder, player, before = workers.job.get_recorder(), Player(numbers[None], model.meta["dz_std"]), None
@@ -68,24 +69,31 @@ def main():
     seen, generation, best, start = 0, 0, -1.0, time.monotonic()
     with workers.open_pool(args.workers, workers.Job(game, args)) as pool:
         while seen < args.frames:
+            # A generation: the same starts for all
             candidates = np.array(search.ask())
             rests = (generation * args.lives + np.arange(args.lives)) % REST
             lives = np.array(pool.starmap(live, [(args.model, numbers, rest, args.longest)
                                                  for numbers in candidates for rest in rests], 1))
-            search.tell(candidates, -lives[:, 0].reshape(-1, args.lives).mean(1))
+            scores = lives[:, 0].reshape(-1, args.lives).mean(1)
+            search.tell(candidates, -scores)
             seen, generation = seen + int(lives[:, 1].sum()), generation + 1
+            print(f"generation {generation:4d} | {seen:,} real frames | best {scores.max():5.1f} m, median "
+                  f"{np.median(scores):5.1f} m | {(time.monotonic() - start) / 60:.1f} min", flush=True)
             if generation % EVERY and seen < args.frames:
                 continue
+
+            # Measure the middle of the search, in longer lives
             jobs = [(args.model, search.mean, rest, 2 * args.longest) for rest in range(REST)]
             lives = np.array(pool.starmap(live, jobs, 1))
             seen, metres = seen + int(lives[:, 1].sum()), float(np.median(lives[:, 0]))
-            print(f"generation {generation:4d} | {seen:,} real frames | {2 * args.longest} frames: median {metres:5.1f} m, "
-                  f"lives of {np.median(lives[:, 1]):.0f} frames | {(time.monotonic() - start) / 60:.1f} min", flush=True)
+            print(f"  in {2 * args.longest} frames: median {metres:.1f} m, lives of "
+                  f"{np.median(lives[:, 1]):.0f} frames", flush=True)
             if metres > best:
                 best = metres
                 data.write_json(args.model / "player.json", {
                     "game": meta["game"], "encoder": mark_of(Model(args.model)), "metres": round(metres, 1),
-                    "frames": 2 * args.longest, "generation": generation, "numbers": search.mean.round(5).tolist()})
+                    "frames": 2 * args.longest, "generation": generation,
+                    "numbers": search.mean.round(5).tolist()})
 
 
 if __name__ == "__main__":
