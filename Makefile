@@ -53,8 +53,9 @@ rounds: .venv/all .venv/browser
 		cp $$runs $(GAME:.py=_gaits.json); \
 	done
 
+# A player whose runs are being recorded learns no more.
 learn:
-	$(call STEP,train_player)
+	test -e $(DATA)/played/$(NAME)/frames/meta.json || { $(call STEP,train_player); }
 	time $(BIN)/python collect.py --game $(GAME) --data $(DATA)/played --player $(DATA)/$(NAME)/model/player.json \
 		--episodes 32 --frames 600
 
