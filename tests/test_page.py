@@ -643,19 +643,23 @@ def test_arrows_belong_to_the_slider_that_has_the_focus(page):
 # ------------------------------------------------------------------------------------------------------- time
 
 def test_a_hidden_tab_waits(page):
-    hide = "value => { Object.defineProperty(document, 'hidden', { value, configurable: true }); " \
-           "document.dispatchEvent(new Event('visibilitychange')); }"
-    page.evaluate(hide, True)
+    page.evaluate("""() => {
+      window.hide = value => {
+        Object.defineProperty(document, 'hidden', { value, configurable: true });
+        document.dispatchEvent(new Event('visibilitychange'));
+      };
+      hide(true);
+    }""")
     page.wait_for_timeout(300)
     frame = page.evaluate("dream.frame")
     page.wait_for_timeout(500)
     assert page.evaluate("dream.frame") == frame
     jump = page.evaluate("""async () => {
       const { frame } = dream;
-      (%s)(false);
+      hide(false);
       while (dream.frame === frame) await new Promise(requestAnimationFrame);
       return dream.frame - frame;
-    }""" % hide)
+    }""")
     assert jump < 4  # nothing makes up for the time away
 
 
