@@ -25,7 +25,7 @@ TICKS = 3  # a frame, as the rhythms were recorded
 
 
 def later(keys, frames):
-    """The same keys (T, K), begun some frames later"""
+    """The same keys (T, K), started some frames later"""
     return np.concatenate([np.zeros((frames, keys.shape[1]), np.uint8), keys])[:len(keys)]
 
 
@@ -47,8 +47,8 @@ def main():
         raise SystemExit(f"{args.game} has no held-out rhythms: run collect.py --held-out")
     known = data.first_life(rhythms["over"], rhythms["score"])
     changes = {"none": lambda keys: keys,
-               "begun a frame later": lambda keys: later(keys, 1),
-               "begun 2 frames later": lambda keys: later(keys, 2),
+               "started a frame later": lambda keys: later(keys, 1),
+               "started 2 frames later": lambda keys: later(keys, 2),
                "one change a frame later": one_change_later}
     with sync_playwright() as playwright:
         recorder = Recorder(playwright, game, 1, args.timeout)
