@@ -1,7 +1,7 @@
 """How chaotic is a game? The held-out rhythms are played in it again with tiny changes: a dream with errors
 as small would have the Spearman correlation of metres that is printed.
 
-    python bench/chaos.py --game runner                     # 4 minutes on one core
+    python bench/chaos.py --game runner                     # about a minute
     python bench/chaos.py --game qwop --url copy/Athletics.html
 
 Reads   games/<game>.py, the page it names; held-out episodes of the game
@@ -54,8 +54,7 @@ def main():
         recorder = Recorder(playwright, game, 1, args.timeout)
         for title, change in changes.items():
             lists = [change(keys) for keys in rhythms["keys"]]
-            lives = sum((recorder.run(lists[n:n + 8], TICKS, 10 ** 6) for n in range(0, len(lists), 8)), [])
-            metres = [life["scores"][-1] for life in lives]
+            metres = [life["scores"][-1] for life in recorder.run(lists, TICKS, stall=len(lists[0]))]
             spearman = spearmanr(metres, known).statistic
             print(f"{title:24} Spearman {spearman:.2f}, median {np.median(metres):.1f} m", flush=True)
         recorder.close()

@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT))
 import data  # noqa: E402
 from capture import workers  # noqa: E402
 from capture.games import load_game  # noqa: E402
-from capture.player import Player, mark_of  # noqa: E402
+from capture.player import LivePlayer, Player, mark_of  # noqa: E402
 from dream import Model  # noqa: E402
 from train_player import EVERY, REST  # noqa: E402
 
@@ -29,27 +29,27 @@ STEP = """async keys => {
   const { rgb } = await recorder.step(keys), { game } = recorder;
   return { rgb, over: Boolean(game.over()), score: game.score() };
 }"""
-FRAME = data.SIZE, data.SIZE, 3
-model = None  # of a worker process
+player = None  # of a worker process
 
 
-def live(folder, numbers, rest, frames):
+def live(path, numbers, rest, frames):
     """In a worker: one real life of a controller, which holds no key in the first `rest` frames -> metres,
     frames."""
-    global model
-    model = model or Model(folder, threads=1)
-    recorder, player, before = workers.job.get_recorder(), Player(numbers[None], model.meta["dz_std"]), None
+    global player
+    player = player or LivePlayer(path)
+    meta, recorder = player.model.meta, workers.job.get_recorder()
+    player.player = Player(numbers[None], meta["dz_std"])
+    player.start(rest)
     recorder.renew()
     recorder.evaluate("job => recorder.open(job)", {"frames": frames + 1,
-                                                    "ticksPerFrame": model.meta["ticks_per_frame"]})
-    keys = [0] * len(model.meta["keys"])
+                                                    "ticksPerFrame": meta["ticks_per_frame"]})
+    keys = [0] * len(meta["keys"])
     for t in range(frames):
         answer = recorder.evaluate(STEP, keys)
         if answer["over"]:
             break
-        z = model.encode(np.frombuffer(base64.b64decode(answer["rgb"]), np.uint8).reshape(1, *FRAME))
-        keys = (player.choose(z, z - (z if before is None else before), t)[0] * (t >= rest)).tolist()
-        before = z
+        frame = np.frombuffer(base64.b64decode(answer["rgb"]), np.uint8).reshape(data.SIZE, data.SIZE, 3)
+        keys = player(frame, restart=t == 0).tolist()
     return answer["score"], t + 1
 
 
@@ -63,8 +63,9 @@ def main():
     workers.add_worker_arguments(parser)
     args = parser.parse_args()
     args.supersample = 2
-    game, meta = load_game(args.game, args.url), Model(args.model).meta
-    search = cma.CMAEvolutionStrategy([0.0] * Player.size(len(meta["keys"]), len(meta["z_low"])), 0.5,
+    game, model, path = load_game(args.game, args.url), Model(args.model), args.model / "player.json"
+    meta = model.meta
+    search = cma.CMAEvolutionStrategy([0.0] * Player.size(len(meta["keys"]), model.features), 0.5,
                                       {"popsize": args.population, "seed": 1, "verbose": -9})
     seen, generation, best, start = 0, 0, -1.0, time.monotonic()
     with workers.open_pool(args.workers, workers.Job(game, args)) as pool:
@@ -72,7 +73,7 @@ def main():
             # A generation: the same starts for all
             candidates = np.array(search.ask())
             rests = (generation * args.lives + np.arange(args.lives)) % REST
-            lives = np.array(pool.starmap(live, [(args.model, numbers, rest, args.longest)
+            lives = np.array(pool.starmap(live, [(path, numbers, rest, args.longest)
                                                  for numbers in candidates for rest in rests], 1))
             scores = lives[:, 0].reshape(-1, args.lives).mean(1)
             search.tell(candidates, -scores)
@@ -83,15 +84,15 @@ def main():
                 continue
 
             # Measure the middle of the search, in longer lives
-            jobs = [(args.model, search.mean, rest, 2 * args.longest) for rest in range(REST)]
+            jobs = [(path, search.mean, rest, 2 * args.longest) for rest in range(REST)]
             lives = np.array(pool.starmap(live, jobs, 1))
             seen, metres = seen + int(lives[:, 1].sum()), float(np.median(lives[:, 0]))
             print(f"  in {2 * args.longest} frames: median {metres:.1f} m, lives of "
                   f"{np.median(lives[:, 1]):.0f} frames", flush=True)
             if metres > best:
                 best = metres
-                data.write_json(args.model / "player.json", {
-                    "game": meta["game"], "encoder": mark_of(Model(args.model)), "metres": round(metres, 1),
+                data.write_json(path, {
+                    "game": meta["game"], "encoder": mark_of(model), "metres": round(metres, 1),
                     "frames": 2 * args.longest, "generation": generation,
                     "numbers": search.mean.round(5).tolist()})
 
