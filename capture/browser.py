@@ -28,6 +28,7 @@ from data import SIZE
 HERE = Path(__file__).parent
 TIMEOUT = 60                # seconds for a page to load or an episode to come back
 LARGEST = 10 ** 5            # bytes of a frame with its pose, at most
+SHAPE = "canvas => recorder.shape(canvas)"
 MANY = 20                   # of what the page reports, so much is kept
 LONG_LOAD = 10              # seconds after which virtual time goes on although the page still loads
 DECODE = 0.05               # seconds that a picture or sound may take after it is loaded
@@ -194,6 +195,7 @@ class Recorder:
             with contextlib.suppress(BrowserError):  # older browsers have no such permission and need none
                 context.grant_permissions(["local-network-access"])
         self.page = context.new_page()
+        self.devtools = context.new_cdp_session(self.page)
         self.page.set_default_timeout(patience * 1000)
         self.watch()
         scripts = [(HERE / name).read_text() for name in ("clock.js", "input.js", "recorder.js")]
@@ -217,7 +219,14 @@ class Recorder:
 
         def failed(request):
             ended(request)
-            note(f"cannot load {request.url}")
+            if request.failure != "net::ERR_ABORTED":  # the page, or this program, has left
+                note(f"cannot load {request.url}")
+
+        def answered(answer):
+            if answer.request.resource_type == "media":  # a long sound is only loaded as far as it plays
+                ended(answer.request)
+            if answer.status >= 400:
+                note(f"cannot load {answer.url}: {answer.status}")
 
         def complained(line):
             if line.type == "error" and not line.text.startswith("Failed to load"):  # which is told below
@@ -228,8 +237,7 @@ class Recorder:
         self.page.on("request", lambda request: self.loading.update({request: time.monotonic()}))
         self.page.on("requestfinished", ended)
         self.page.on("requestfailed", failed)
-        self.page.on("response", lambda answer: answer.status < 400 or note(
-            f"cannot load {answer.url}: {answer.status}"))
+        self.page.on("response", answered)
 
     @property
     def url(self):
@@ -253,14 +261,20 @@ class Recorder:
                                 "in the game's description")
             description = dataclasses.asdict(game) | {"gaits": None}
             self.page.evaluate("game => recorder.describe(game)", description)
-            ready = self.wait_for(game.ready)
+            ready, first = self.wait_for(game.ready), self.page.evaluate(SHAPE, game.canvas)
+            if ready:
+                self.page.evaluate("recorder.game.start()")
+                ready = self.wait_for(game.started)
             problem = self.page.evaluate("([canvas, webgl]) => recorder.problem(canvas, webgl)",
                                          [game.canvas, game.webgl])
             if problem:
                 raise GameError(f"{game.name}: {problem} ({url})")
-            self.shape = self.page.evaluate("(canvas) => recorder.shape(canvas)", game.canvas)
             if ready:
-                ready = self.start()
+                self.page.evaluate("supersample => recorder.begin(supersample)", self.supersample)
+                self.wait_for("recorder.clock.now === recorder.beginTime", 160)
+            shape = self.page.evaluate(SHAPE, game.canvas)
+            # A menu may have made the canvas, or start have made it as small as a frame
+            self.shape = first if first and shape == [SIZE, SIZE] else shape
             self.check_hooks(url)  # even if the game is not ready: they may say why
             if not ready:
                 raise GameError(f"{game.name}: {url} was not ready within {self.patience} s: check ready and "
@@ -289,19 +303,6 @@ class Recorder:
     def is_loading(self):
         now = time.monotonic()
         return now - self.loaded < DECODE or any(now - begin < LONG_LOAD for begin in self.loading.values())
-
-    def start(self):
-        """Start the game, and wait until it may be recorded -> whether it has started."""
-        game = self.game
-        self.page.evaluate("recorder.game.start()")
-        if not self.wait_for(game.started):
-            return False
-        self.page.evaluate("supersample => recorder.begin(supersample)", self.supersample)
-        self.wait_for("recorder.clock.now === recorder.beginTime", 160)
-        shape = self.page.evaluate("(canvas) => recorder.shape(canvas)", game.canvas)
-        if shape != [SIZE, SIZE]:  # then start has made it as small as a frame
-            self.shape = shape
-        return True
 
     def check_hooks(self, url):
         """Raise GameError if one of the description's hooks is not true."""
@@ -333,8 +334,15 @@ class Recorder:
     def renew(self):
         """Before an episode: load the page anew if the description wants a fresh one for each."""
         if self.played and self.game.fresh:
-            self.open()
+            self.reopen()
         self.played = True
+
+    def reopen(self):
+        """Load the page anew, with nothing that it has stored, as in a new browser."""
+        origin = self.evaluate("(sessionStorage.clear(), location.origin)", None)
+        self.page.goto("about:blank")  # nothing is stored on the way out
+        self.devtools.send("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": "all"})
+        self.open()
 
     def play(self, keys, ticks_per_frame, skip=0):
         """Play keys uint8 (skip + T, K) from a fresh life -> arrays of the episode (see data.py), without its

@@ -22,6 +22,7 @@ from capture.browser import GameError, Recorder
 from capture.games import CODES, Game
 
 LONG, SHORT, TRIAL = 1000, 200, 60  # frames: of random keys; of those that are repeated; of each key
+PATIENCE = 60                      # seconds that LONG may take: fewer frames of a slow game are played
 LEAST = 0.002                      # part of the picture that changes in any game
 
 
@@ -45,16 +46,25 @@ class Check:
         self.problems += bool(problem)
         print(f"{'!' if problem else ' '} {about:8}{text}{': ' if problem else ''}{problem}")
 
-    def play(self, keys, **changes):
-        """An episode; with fresh=True on a page loaded anew, where other changes act too."""
-        self.recorder.game = dataclasses.replace(self.game, **changes)
-        return self.recorder.play(np.ascontiguousarray(keys, np.uint8), self.ticks)
+    def play(self, keys):
+        """An episode. Keeps the rate, in frames a second."""
+        start = time.monotonic()
+        episode = self.recorder.play(np.ascontiguousarray(keys, np.uint8), self.ticks)
+        self.rate = len(keys) / (time.monotonic() - start)
+        return episode
+
+    def play_anew(self, keys, **changes):
+        """An episode on a page loaded anew, with another description."""
+        self.recorder.game, self.recorder.played = dataclasses.replace(self.game, **changes), False
+        self.recorder.reopen()
+        return self.play(keys)
 
     def run(self, path):
         """Play, print, and draw what was seen -> how many problems there are. path: of the PNG."""
-        game, start = self.game, time.monotonic()
-        episode = self.play(self.random)
-        rate = LONG / (time.monotonic() - start)
+        self.play(self.random[:TRIAL])
+        self.random = self.random[:max(SHORT, int(PATIENCE * self.rate))]
+        episode = self.play_anew(self.random)
+        rate = self.rate
         self.check_picture(episode)
         self.check_lives(episode)
         self.check_bytes(episode)
@@ -62,11 +72,11 @@ class Check:
         self.check_pace(episode, rate)
         for line in list(dict.fromkeys(self.recorder.troubles))[:3]:
             self.say("page", f"it reports: {line}")
-        rows.append(episode["frames"][np.linspace(0, LONG - 1, 12).astype(int)])
+        rows.append(episode["frames"][np.linspace(0, len(self.random) - 1, 12).astype(int)])
         path.parent.mkdir(parents=True, exist_ok=True)
         plots.draw_strip(path, rows)
-        names = "; ".join(game.keys)
-        self.say("look at", f"{path}, from the top: no key; {names}; {LONG} frames of random keys")
+        names = "; ".join(["no key", *self.game.keys, f"{len(self.random)} frames of random keys"])
+        self.say("look at", f"{path}, from the top: {names}")
         return self.problems
 
     def check_picture(self, episode):
@@ -84,10 +94,10 @@ class Check:
             self.say("lives", "never end, as over says")
             return
         if not len(first):
-            self.say("lives", f"none ended in {LONG} frames of random keys: is over right?")
+            self.say("lives", f"none ended in {len(over)} frames of random keys: is over right?")
             return
         lengths, problem = np.diff([0, *first]), ""
-        text = f"{len(first)} ended in {LONG} frames, after {np.median(lengths):.0f} each (median)"
+        text = f"{len(first)} ended in {len(over)} frames, after {np.median(lengths):.0f} each (median)"
         if over[first].mean() > 0.5:
             problem = ("over is still true after restart, which must lead to play: a menu needs "
                        'press("Enter") or click(x, y) in it')
@@ -98,34 +108,36 @@ class Check:
         self.say("lives", text, problem)
 
     def check_bytes(self, episode):
-        """Play the same keys again on the same page, which shows what restart leaves, and on a fresh one."""
-        at = differ(episode, self.play(self.random[:SHORT]))
-        if at is None:
-            self.say("restart", "an episode after another is as on a fresh page")
-        else:
-            self.say("restart", f"an episode after another differs from frame {at} on", "restart leaves "
-                     "something behind, or the clock is seen: reset it, or write  fresh = True  (slower)")
-            self.game = dataclasses.replace(self.game, fresh=True)
-        at = differ(episode, self.play(self.random[:SHORT], fresh=True))
+        """Play the same keys on another fresh page, then twice on one page: what does restart leave?"""
+        keys, fresh = self.random[:SHORT], self.game.fresh
+        at = differ(episode, self.play_anew(keys))
         self.say("bytes", "the same keys give the same frames twice" if at is None else
                  f"the same keys give other frames from frame {at} on", "" if at is None else
                  "the game takes time or random numbers from elsewhere: a worker, a video, the network")
+        at = differ(self.play_anew(keys, fresh=False), self.play(keys))
+        if at is None:
+            self.say("restart", f"leaves nothing behind{'; with fresh = False recording is faster' * fresh}")
+        elif fresh:
+            self.say("restart", "leaves something behind, so the page is loaded anew for each episode")
+        else:
+            self.say("restart", f"an episode after another differs from frame {at} on", "it leaves something "
+                     "behind, or the clock is seen: reset that, or leave out  fresh = False")
 
     def check_keys(self):
         """Try each key alone, and random play without it -> rows of frames, the first without keys."""
         T, keys = TRIAL, self.game.keys
-        still = self.play(np.zeros((T, len(keys))))
+        still = self.play_anew(np.zeros((T, len(keys))))
         rows, alone, together = [still["frames"][3::5]], [], []
         for k, key in enumerate(keys):
             held = np.zeros((T, len(keys)))
             held[4:25, k] = held[28:, k] = 1  # held, let go, held again
-            trial = self.play(held)
+            trial = self.play_anew(held)
             rows.append(trial["frames"][3::5])
             without = self.random[:SHORT].copy()
             without[:, k] = 0
             if differ(still, trial) is not None:
                 alone.append(key)
-            elif differ(*(self.play(keys, fresh=True, repeats=False)  # any key would end another's repeats
+            elif differ(*(self.play_anew(keys, repeats=False)  # any key would end another's repeats
                           for keys in (self.random[:SHORT], without))) is not None:
                 together.append(key)
         neither = [key for key in keys if key not in (*alone, *together)]
@@ -145,7 +157,7 @@ class Check:
         problems, named = [], ", ".join(f"{wait:.4g}" for wait in waits)
         if not loop["frames"] and waits and min(abs(wait / game.tick_ms - 1) for wait in waits) > 0.03:
             problems.append(f"its timers wait {named} ms: is tick_ms one of them?")
-        other = differ(episode, self.play(self.random[:TRIAL], fresh=True, catches_up=not game.catches_up))
+        other = differ(episode, self.play_anew(self.random[:TRIAL], catches_up=not game.catches_up))
         if game.catches_up and other is not None:
             problems.append("it moves otherwise if each tick is drawn: write  catches_up = False")
         elif other is None and not game.catches_up and self.ticks > 1:

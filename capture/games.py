@@ -31,7 +31,7 @@ class Game:
     start: str = ""           # statement that runs once after loading
     started: str = "true"     # expression: true when that has led to the game, such as after a menu's level
     skip_until: str = ""      # expression: frames of a life before it is true are played, not recorded
-    fresh: bool = False       # the page is loaded anew for each episode, as restart leaves something behind
+    fresh: bool = True        # the page is loaded anew for each episode; False: restart leaves nothing behind
     repeats: bool = True      # a held key repeats its keydown; False: the game ignores that
     pose: str = ""            # expression: x, y, angle of every body in one list
     score: str = ""           # expression: a number

@@ -77,6 +77,27 @@
     return context;
   };
 
+  // A picture that is drawn smaller comes from the browser's cache of decoded pictures, whose pixels depend on what was
+  // drawn before: so a copy of it is drawn. (Not of an SVG, which is drawn sharp at any size.)
+  const copies = new WeakMap(); // image -> { source, canvas }
+  function copyOf(image) {
+    const isReady = image instanceof HTMLImageElement && image.complete && image.naturalWidth;
+    if (!isReady || /^data:image\/svg|\.svg\b/i.test(image.currentSrc)) return image;
+    if (copies.get(image)?.source !== image.currentSrc) {
+      const canvas = new OffscreenCanvas(image.naturalWidth, image.naturalHeight);
+      drawImage.call(canvas.getContext("2d", { willReadFrequently: true }), image, 0, 0);
+      copies.set(image, { source: image.currentSrc, canvas });
+    }
+    return copies.get(image).canvas;
+  }
+  const { drawImage } = OffscreenCanvasRenderingContext2D.prototype;
+  for (const { prototype } of [CanvasRenderingContext2D, OffscreenCanvasRenderingContext2D]) {
+    for (const name of ["drawImage", "createPattern"]) {
+      const draw = prototype[name];
+      prototype[name] = function (image, ...rest) { return draw.call(this, copyOf(image), ...rest); };
+    }
+  }
+
   // What is seen through a transparent canvas: its colour over those of what it lies in, over white.
   function paintBehind(context, element) {
     const colours = [];
@@ -322,9 +343,9 @@
       playTicks(ticks, game);
     },
 
-    shape(selector) {
-      const { width, height } = document.querySelector(selector);
-      return [width, height];
+    shape(selector) { // null if there is no canvas yet
+      const canvas = document.querySelector(selector);
+      return canvas && [canvas.width, canvas.height];
     },
 
     // After start: take over the canvas, and say when recording begins: half a tick beside a round time, as the game's

@@ -9,6 +9,7 @@ canvas = "canvas#window1"
 keys = ["q", "w", "o", "p"]
 tick_ms = 1000 / 30
 catches_up = True
+fresh = False
 repeats = False
 webgl = True
 # Before the page's scripts: catch the game object when it sets a field that only it has.

@@ -382,11 +382,15 @@ HELD = np.array([[1]] * 31 + [[0], [1], [0], [1], [0]], np.uint8)  # for 620 ms,
     (f"{CANVAS}{DRAW}{LOOP}onkeydown = e => {{ heard += e.keyCode === 65; }};", {"repeats": False}, 3, None),
     (f"{CANVAS}{DRAW}{LOOP}onkeydown = e => {{ heard += e.key === 'Shift' && e.shiftKey; }};",
      {"keys": ["ShiftLeft"], "repeats": False}, 3, None),
-    # A menu behind which something is loaded; a life that ends with a reload
+    # A menu behind which something is loaded; one that makes the canvas; a life that ends with a reload
     (f"{CANVAS}{DRAW}let level = 0; const frame = () => new Promise(requestAnimationFrame);"
      "async function begin() { for (let n = 0; n < 5; n++) await frame(); level = 1;"
      "(function loop() { draw(); requestAnimationFrame(loop); })(); }",
      {"start": "begin()", "started": "level"}, None, (255, 255, 255)),
+    (f"<script>function begin() {{ const canvas = document.createElement('canvas'); canvas.id = 'canvas';"
+     "canvas.width = canvas.height = 96; document.body.append(canvas);"
+     f"{DRAW.replace('x += 2', 'x = (x + 2) % 80')}{LOOP} }}",
+     {"start": "begin()", "restart": "", "score": ""}, None, (255, 255, 255)),
     (f"{CANVAS}{DRAW.replace('x += 2;', 'x += 2; if (x > 60) { alert(1); location.reload(); }')}{LOOP}",
      {"over": "recorder.left"}, None, None),
     # A CSS animation ends in time; idle times and messages drive the game; a menu and a wait before each life
@@ -426,18 +430,39 @@ def test_what_games_do_is_recorded(browser, tmp_path, page, content, score, corn
         assert episode["restart"].sum() > 1
 
 
-def test_loading_takes_no_virtual_time_and_a_fresh_page_is_as_new(browser, tmp_path):
-    """Pictures of the clock are the same however long a page loads, and in each episode of fresh pages."""
-    page = (CANVAS.replace("{}", "") + DRAW.replace("x += 2", "x = performance.now() / 100 % 90") + LOOP +
-            "let loaded = 0;"
+def test_loading_takes_no_virtual_time_and_a_fresh_page_is_as_new(browser, tmp_path, monkeypatch):
+    """Pictures of the clock and of what is stored are the same however long a page loads, in each episode of
+    fresh pages. A long sound is not waited for, and no page is blamed when it is left."""
+    monkeypatch.setattr("capture.browser.LONG_LOAD", 1000)
+    with (tmp_path / "long.wav").open("wb") as sound:
+        sound.write(b"RIFF\x24\x00\x00\x04WAVEfmt \x10\0\0\0\x01\0\x01\0D\xac\0\0\x88X\x01\0\x02\0\x10\0data"
+                    b"\0\0\0\x04")
+        sound.truncate(2 ** 26)
+    page = (CANVAS.replace("{}", "") +
+            "const [n, m] = [localStorage, sessionStorage].map(one => +(one.n || 0));"
+            "localStorage.n = sessionStorage.n = 5; new Audio('long.wav').play(); let loaded = 0;" +
+            DRAW.replace("x += 2", "x = performance.now() / 100 % 80 + n + m") + LOOP +
             "setTimeout(async () => { for (; loaded < 3; loaded++) await fetch(`?${loaded}`); });</script>")
-    description = load_game(str(game(tmp_path, page, ready="loaded === 3", fresh=True)))
-    recorder = Recorder(sharing(browser), description)
+    description = load_game(str(game(tmp_path, page, ready="loaded === 3")))
+    recorder = Recorder(sharing(browser), description, patience=10)
     first = recorder.play(HELD, 1)["frames"]
     recorder.page.route(re.compile(r"\?1$"), lambda route: (time.sleep(0.3), route.continue_()))
     assert (recorder.play(HELD, 1)["frames"] == first).all()
+    assert recorder.troubles == []
     recorder.game.fresh = False
     assert (recorder.play(HELD, 1)["frames"] != first).any()
+    recorder.page.close()
+
+
+def test_pictures_that_are_drawn_smaller_give_the_same_bytes_twice(browser, tmp_path):
+    """Chromium keeps them decoded at sizes that depend on what was drawn before."""
+    noise = np.random.default_rng(0).integers(0, 256, (900, 900, 3)).astype(np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    page = "<img id=noise src=noise.png hidden>" + CANVAS.replace("{}", "") + DRAW.replace("x += 2;", (
+        "const s = 20 + 40 * (x % 7); brush.drawImage(noise, 10 * (x % 5), 0, 800, 900, 0, 0, s, s);"
+        "brush.drawImage(noise, 0, 0, 900, 900, 48, 48, 50 + x, 50 + x); x += 1;")) + LOOP + "</script>"
+    recorder = Recorder(sharing(browser), load_game(str(game(tmp_path, page, fresh=False))))
+    assert (recorder.play(HELD, 1)["frames"] == recorder.play(HELD, 1)["frames"]).all()
     recorder.page.close()
 
 

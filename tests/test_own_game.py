@@ -68,7 +68,8 @@ brush.fillStyle = `hsl(${hue},50%,50%)`; brush.fillRect(x, 0, 9, 9); }, 40);</sc
     ({"keys": ["a", "b"], "restart": "x = 0", "tick_ms": 16}, 1, [
         "b changes nothing: check the name", "over is still true after restart",
         "its timers wait 40 ms: is tick_ms one of them?", "to change (!)"]),
-    ({"restart": "x = 0; hue += 40; over = false"}, 1, ["differs from frame 0 on", "fresh = True"])])
+    ({"restart": "x = 0; hue += 40; over = false", "fresh": False}, 1, [
+        "differs from frame 0 on", "leave out  fresh = False"])])
 def test_a_description_is_checked(browser, tmp_path, capsys, monkeypatch, content, code, expected):
     monkeypatch.setattr(check, "LONG", 80)
     monkeypatch.setattr(check, "sync_playwright", lambda: contextlib.nullcontext(sharing(browser)))
