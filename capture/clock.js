@@ -157,6 +157,32 @@
   const isBusy = ([work, left]) => left > 0 && !work.error && work.networkState !== HTMLMediaElement.NETWORK_EMPTY &&
     work.readyState !== HTMLMediaElement.HAVE_ENOUGH_DATA;
 
+  // ---- sounds: nobody hears them, and their time moves with the clock
+  const sounds = new WeakMap(); // media element -> { at: s, since: ms, null while it is paused; timer: of its end }
+  const silent = { at: 0, since: null };
+  const lengthOf = (media) => media.duration || Infinity; // s, known once it has loaded
+  function timeOf(media) {
+    const { at, since } = sounds.get(media) ?? silent;
+    const time = since === null ? at : at + (now - since) / 1000 * media.playbackRate;
+    return media.loop ? time % lengthOf(media) : Math.min(time, lengthOf(media));
+  }
+  function moveSound(media, at, plays) {
+    clearTimeout(sounds.get(media)?.timer);
+    const left = 1000 * (lengthOf(media) - at) / media.playbackRate, ends = plays && !media.loop && left < Infinity;
+    const end = () => { moveSound(media, lengthOf(media), false); media.dispatchEvent(new Event("ended")); };
+    sounds.set(media, { at, since: plays ? now : null, timer: ends ? setTimeout(end, left) : 0 });
+  }
+  const isPaused = (media) => (sounds.get(media) ?? silent).since === null;
+  tells(HTMLMediaElement, "paused", function () { return isPaused(this); });
+  tells(HTMLMediaElement, "ended", function () { return isPaused(this) && timeOf(this) === lengthOf(this); });
+  Object.defineProperty(HTMLMediaElement.prototype, "currentTime", {
+    configurable: true, get() { return timeOf(this); }, set(at) { moveSound(this, at, !isPaused(this)); } });
+  HTMLMediaElement.prototype.play = function () {
+    if (isPaused(this)) moveSound(this, this.ended ? 0 : timeOf(this), true);
+    return Promise.resolve();
+  };
+  HTMLMediaElement.prototype.pause = function () { moveSound(this, timeOf(this), false); };
+
   // ---- how it moves
   // Call a function of the page. An error in it is reported, and ends nothing else, as in a page that nobody records.
   function run(call, ...args) {

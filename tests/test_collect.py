@@ -1,4 +1,6 @@
 """collect.py as a user runs it: on the real runner, stopped, on a full disk, on pages it cannot play."""
+import base64
+import io
 import json
 import os
 import re
@@ -12,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
+import wave
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -346,6 +349,11 @@ CANVAS = ("<canvas id=canvas width=96 height=96 {}></canvas><script>"
 DRAW = ("const brush = canvas.getContext('2d'); let x = 0, heard = 0; function draw() {"
         "brush.clearRect(0, 0, 96, 96); brush.fillStyle = 'red'; brush.fillRect(x, 0, 9, 9); x += 2; }")
 LOOP = "(function loop() { draw(); requestAnimationFrame(loop); })();"
+SOUND = io.BytesIO()
+with wave.open(SOUND, "wb") as file:
+    file.setparams((1, 1, 8000, 0, "NONE", ""))
+    file.writeframes(bytes(2400))
+SOUND = base64.b64encode(SOUND.getvalue()).decode()
 HELD = np.array([[1]] * 31 + [[0], [1], [0], [1], [0]], np.uint8)  # for 620 ms, then tapped
 
 
@@ -404,6 +412,11 @@ HELD = np.array([[1]] * 31 + [[0], [1], [0], [1], [0]], np.uint8)  # for 620 ms,
     (f"{CANVAS}{DRAW}{LOOP}let level;"
      "onkeydown = e => { if (e.code === 'Enter') setTimeout(() => level = 1, 300); };",
      {"restart": "level = x = 0; press('Enter')", "skip_until": "level", "score": "level"}, 0, None),
+    # A sound of 0.3 s plays and ends in time
+    (f"{CANVAS}{DRAW}{LOOP}const sound = new Audio('data:audio/wav;base64,{SOUND}');"
+     "sound.onended = () => { heard += 1; };",
+     {"ready": "sound.readyState > 3", "restart": "x = 0; sound.play()",
+      "score": "1000 * heard + Math.round(1000 * sound.currentTime)"}, 1280, None),
     # A pressed mouse, a finger, a pointer that goes there and back
     (f"{CANVAS}{DRAW}{LOOP}canvas.onmousedown = e => {{ heard += e.offsetX === 24 && e.buttons === 1; }};",
      {"keys": ["mouse:0.25,0.5"]}, 3, None),
