@@ -1,16 +1,18 @@
 """How smoothly app.py plays, with the shipped models, in headless Chromium on this machine.
 
     python bench/app.py               # about 2 minutes
-    python bench/app.py --minutes 30  # and its memory, with one who plays, another each minute
+    python bench/app.py --minutes 60  # and then 16 who play side by side, some minutes each, then others
 
 Prints   seconds until it can be played, images/s and dreamed frames/s for one visitor and for four at once,
-         milliseconds from a key to the first image that it has changed
+         milliseconds from a key to the first image that it has changed; each minute of --minutes: memory, all
+         dreamed frames/s, milliseconds of a step, errors
 """
 import argparse
 import json
 import os
 import random
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from helpers import Server, running  # noqa: E402
 
 from capture.browser import launch  # noqa: E402
 
+MANY = 16  # who play side by side; one address has half of the app's places
 COUNT = """() => {
     const canvas = document.querySelector("canvas");
     window.images = window.frames_ = 0;
@@ -88,12 +91,28 @@ def memory_mb(process):
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
+def visit(server, end, steps):
+    """In a thread, until the time `end`: people who play one after another, up to three minutes each. Adds to
+    steps the seconds of each step, or an error's text."""
+    while time.monotonic() < end:
+        leaves, due = min(end, time.monotonic() + random.uniform(20, 180)), time.monotonic()
+        name = server.start(model=random.choice(("qwop", "runner")))["visitor"]
+        while due < leaves:  # a frame, and two images before it, as the page asks
+            start = time.monotonic()
+            keys = [random.randint(0, 1) for _ in range(4)]
+            answer = server.call("step", {"visitor": name, "keys": keys, "images": 3})
+            steps.append(answer.get("error") or time.monotonic() - start)
+            due = max(due + 0.1, time.monotonic())
+            time.sleep(max(due - time.monotonic(), 0))
+        time.sleep(random.uniform(5, 30))  # the app keeps the place for 4 s
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=int, default=0, help="to play on and watch the memory")
+    parser.add_argument("--minutes", type=int, default=0, help="that 16 play on")
     parser.add_argument("--json", action="store_true", help="one JSON object in place of lines")
     args = parser.parse_args()
-    with running() as (process, url, seconds), sync_playwright() as playwright:
+    with running("--visitors", 2 * MANY) as (process, url, seconds), sync_playwright() as playwright:
         figures = {"ready_s": seconds}
         browser = launch(playwright)
         first = open_page(browser, url)
@@ -116,15 +135,17 @@ def main():
                       + ", ".join(f"{a:.1f} and {b:.1f}" for a, b in figures[f"{count} at once"]))
             print("key to changed image, ms: "
                   + ", ".join(f"{name} {x:.0f}" for name, x in figures["key_ms"].items()), flush=True)
-        server, due = Server(url), time.monotonic()
-        for n in range(600 * args.minutes):  # frames, two images before each, as the page asks
-            if n % 600 == 0:
-                print(f"minute {n // 600}: {memory_mb(process):.0f} MB", flush=True)
-                name = server.start()["visitor"]
-            keys = [n >> 3 & 1, n >> 4 & 1, n >> 5 & 1, 0]
-            server.call("step", {"visitor": name, "keys": keys, "images": 3})
-            due = max(due + 0.1, time.monotonic())
-            time.sleep(max(due - time.monotonic(), 0))
+        steps, end = [], time.monotonic() + 60 * args.minutes
+        people = [threading.Thread(target=visit, args=(Server(url), end, steps)) for _ in range(MANY)]
+        for one in people if args.minutes else ():
+            one.start()
+        for minute in range(1, args.minutes + 1):
+            time.sleep(60)
+            now, steps[:] = steps[:], []
+            times = [one for one in now if not isinstance(one, str)]
+            p50, p95 = 1000 * np.quantile(times, (0.5, 0.95))
+            print(f"minute {minute}: {memory_mb(process):.0f} MB, {len(times) / 60:.0f} frames/s, a step "
+                  f"{p50:.0f} ms (95%: {p95:.0f} ms), {len(now) - len(times)} errors", flush=True)
 
 
 if __name__ == "__main__":
