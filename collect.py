@@ -233,6 +233,7 @@ def main():
                          "name a player of this game")
     folder = held_out if args.held_out else frames
     with data.disk_errors(folder), data.lock(folder):
+        folder.mkdir(exist_ok=True)
         if args.held_out:
             record_held_out(game, folder, args)
             return

@@ -121,29 +121,34 @@ def command_line():
 def run(main, stopped):
     """Run a script's main(). Ctrl-C, SIGTERM and SIGHUP end it with one line and exit code 130. stopped: that
     line, what is kept."""
+    asked = []
+
     def stop(number, frame):
+        asked.append(number)
         raise KeyboardInterrupt
 
-    for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), stop)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number and signal.getsignal(number) != signal.SIG_IGN:  # as nohup does
+            signal.signal(number, stop)
     try:
         main()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Exception):
+        if not asked:  # torch's export, for one, may turn the KeyboardInterrupt into another error
+            raise
         print(f"\nstopped: {stopped}", file=sys.stderr)
         raise SystemExit(130) from None
 
 
 @contextmanager
-def lock(folder):
-    """Keep a folder for this process. Ends the program with one line if another one writes there."""
-    folder.mkdir(parents=True, exist_ok=True)
+def lock(path):
+    """Keep a folder or file for this process. Ends the program with one line if another one writes it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(folder.with_name(f".{folder.name}.lock"), timeout=0):
+        with FileLock(path.with_name(f".{path.name}.lock"), timeout=0):
             yield
     except Timeout:
-        raise SystemExit(f"another process writes to {folder}: wait for it, or name another "
-                         "--data") from None
+        raise SystemExit(f"another process writes to {path}: wait for it, or name another --data") from None
 
 
 @contextmanager

@@ -86,6 +86,7 @@ def main():
     frames, latents = folder / "frames", folder / "latents"
     if args.merge:
         with data.disk_errors(folder), data.lock(latents):
+            latents.mkdir(exist_ok=True)
             merge(latents, [data.game_folder(other, args.game) / "latents" for other in args.merge])
         return
     device, _ = training.pick_device(args.device)
@@ -102,6 +103,7 @@ def main():
         workers.check_meta(frames / "meta.json", workers.describe(game, args))
         policy = workers.make_policy(game, args)
     with data.disk_errors(folder), data.lock(latents):
+        latents.mkdir(exist_ok=True)
         # Latents of another autoencoder or recording are of no use any more
         meta = recording | {"encoder": training.hash_of(model.encoder)}
         if not is_same(data.read_json(latents / "meta.json"), meta):

@@ -142,12 +142,9 @@ def make_model(args, device):
     return model.to(device, memory_format=torch.channels_last), init, history
 
 
-def main():
-    args = parse()
+def fit(args, folder):
     torch.manual_seed(args.seed)
     device, autocast = training.pick_device(args.device)
-    folder = data.game_folder(args.data, args.game)
-    training.check_init(args.init_from, folder / "ae.pt")
     clips, train, held_out, sample = load_training_data(args, folder, device)
     recording = data.read_json(folder / "frames" / "meta.json") or {}
 
@@ -221,6 +218,13 @@ def main():
                                  seconds)
     print(f"best: {best:.2f} dB on held-out frames, in {folder / 'ae.pt'}; "
           f"look at {folder / 'ae_frames.png'}")
+
+
+def main():
+    args = parse()
+    folder = data.game_folder(args.data, args.game)
+    with training.lock(folder / "ae.pt", args.init_from):
+        fit(args, folder)
 
 
 if __name__ == "__main__":

@@ -202,12 +202,9 @@ def make_model(args, latents, train, device):
     return model, []
 
 
-def main():
-    args = parse()
+def fit(args, folder):
     torch.manual_seed(args.seed)
     device, autocast = training.pick_device(args.device)
-    folder = data.game_folder(args.data, args.game)
-    training.check_init(args.init_from, folder / "lstm.pt")
     latents = data.load_latents(folder / "latents")
     check_sizes(args, latents)
     train, held_out = latents.split()
@@ -284,6 +281,13 @@ def main():
                                  seconds, latents.meta["encoder"])
     print(f"best: rollout over persistence {best:.3f} over {max(HORIZONS)} frames, in {folder / 'lstm.pt'}; "
           f"look at {folder / 'lstm_dream.png'}")
+
+
+def main():
+    args = parse()
+    folder = data.game_folder(args.data, args.game)
+    with training.lock(folder / "lstm.pt", args.init_from):
+        fit(args, folder)
 
 
 if __name__ == "__main__":

@@ -47,8 +47,8 @@ class Chain:
     """A data folder on a small disk of its own, and the processes that write to it."""
 
     def __init__(self, temporary, name):
-        self.root, self.temp = temporary / name, temporary / f"{name}-temp"
-        self.root.mkdir()
+        self.root, self.temp = temporary / name / "data", temporary / name / "temp"  # meta.json says "data"
+        self.root.mkdir(parents=True)
         self.temp.mkdir()
         mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MB}m", "tmpfs", self.root]
         self.is_disk = subprocess.run(mount, capture_output=True).returncode == 0

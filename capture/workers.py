@@ -204,10 +204,15 @@ def temporary_folder():
 def open_pool(count, its_job):
     """A pool of `count` processes with a Job; ends the program with the line of a GameError raised there."""
     with temporary_folder():
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for this process alone
+        # Ctrl-C is for this process alone; SIGTERM waits until there is a whole pool, which can be ended
+        asked, others = [], signal.signal(signal.SIGINT, signal.SIG_IGN)
+        before = signal.signal(signal.SIGTERM, lambda *call: asked.append(call))
         pool = multiprocessing.get_context("spawn").Pool(count, start_worker, [its_job])
-        signal.signal(signal.SIGINT, before)
         with pool:
+            signal.signal(signal.SIGINT, others)
+            signal.signal(signal.SIGTERM, before)
+            if asked:
+                signal.raise_signal(signal.SIGTERM)
             try:
                 yield pool
             except GameError as error:

@@ -8,6 +8,7 @@ import io
 import os
 import pickle
 import platform
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -67,10 +68,17 @@ def use_original(parser, original):
     return parser.parse_args()
 
 
-def check_init(init_from, path):
-    """End the program if --init-from names the checkpoint that this training writes. init_from: or None."""
+@contextmanager
+def lock(path, init_from):
+    """Keep a checkpoint for this training. Ends the program with one line if another one writes it, or if
+    --init-from (a path, or None) names it."""
     if init_from and init_from.resolve() == path.resolve():
         raise SystemExit(f"--init-from names {path}, which this training writes: name a copy of it")
+    with ExitStack() as stack:
+        if not parallel.RANK and path.parent.is_dir():
+            with data.disk_errors(path.parent):
+                stack.enter_context(data.lock(path))
+        yield
 
 
 def make_schedule(optimizer, args, restart_epochs):

@@ -288,6 +288,22 @@ def test_another_description_is_refused(copy):
     assert "recorded with description" in refusal(main, "--data", copy, *SIZES)
 
 
+STOPS = """import os, signal, data
+signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+def main():
+    os.kill(os.getpid(), signal.SIGHUP)
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+    except KeyboardInterrupt:
+        raise ValueError("of a library")
+data.run(main, "all is kept")"""
+
+
+def test_a_stop_that_a_library_turns_into_an_error_is_a_stop():
+    result = subprocess.run([sys.executable, "-c", STOPS], cwd=ROOT, capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (130, "\nstopped: all is kept\n")
+
+
 def test_two_runs_do_not_write_into_one_folder(copy):
     with data.lock(copy / "runner/frames"):
         assert "another process writes to" in refusal(main, "--data", copy, *SIZES)

@@ -304,6 +304,9 @@ def test_what_does_not_belong_together_is_refused(chain, tmp_path):
     (folder / "lstm_resume.pt").unlink()
     line = refusal(train_lstm.main, "--data", root, "--epochs", 1, "--init-from", folder / "other.pt")
     assert "keys=3" in line
+    with data.lock(folder / "lstm.pt"):
+        line = refusal(train_lstm.main, "--data", root, "--epochs", 1)
+    assert "another process writes to" in line
     line = refusal(train_lstm.main, "--data", root, "--init-from", folder / "lstm.pt")
     assert "which this training writes" in line
     line = refusal(train_ae.main, *TRAIN_AE[1:], "--data", root, "--epochs", 3, "--dropout", 0.1)
