@@ -51,14 +51,15 @@ def keep(whole, episode, arrays):
 
 
 def draw(folder, shape, frame_ms):
-    """Draw 12 frames of each of 8 episodes as contact_sheet.png, and the first episode as clip.gif. shape:
-    [width, height] of the game's canvas."""
+    """Draw 12 frames of each of 8 episodes as contact_sheet.png, and 128 of the first one, in which its first
+    life ends, as clip.gif. shape: [width, height] of the game's canvas."""
     first = list(data.episode_files(folder))[:8]
     rows = []
-    for _, episode in data.load_episodes(folder, ("frames",), wanted=first.__contains__):
+    for _, episode in data.load_episodes(folder, ("frames", "over"), wanted=first.__contains__):
         frames = episode["frames"]
         if not rows:
-            plots.draw_clip(folder / "clip.gif", frames[:128], frame_ms, shape)
+            start = max(0, episode["over"].argmax() - 112)  # 0 if no life ends
+            plots.draw_clip(folder / "clip.gif", frames[start:start + 128], frame_ms, shape)
         rows.append(frames[np.linspace(0, len(frames) - 1, 12).astype(int)])
     if rows:
         plots.draw_strip(folder / "contact_sheet.png", rows)
