@@ -143,7 +143,7 @@ def main():
             time.sleep(60)
             now, steps[:] = steps[:], []
             times = [one for one in now if not isinstance(one, str)]
-            p50, p95 = 1000 * np.quantile(times, (0.5, 0.95))
+            p50, p95 = 1000 * np.quantile(times or [np.nan], (0.5, 0.95))
             print(f"minute {minute}: {memory_mb(process):.0f} MB, {len(times) / 60:.0f} frames/s, a step "
                   f"{p50:.0f} ms (95%: {p95:.0f} ms), {len(now) - len(times)} errors", flush=True)
 

@@ -65,6 +65,8 @@ def main():
     args.supersample = 2
     game, model, path = load_game(args.game, args.url), Model(args.model), args.model / "player.json"
     meta = model.meta
+    if not path.exists():
+        raise SystemExit(f"no {path}, which this search replaces: run train_player.py first")
     search = cma.CMAEvolutionStrategy([0.0] * Player.size(len(meta["keys"]), model.features), 0.5,
                                       {"popsize": args.population, "seed": 1, "verbose": -9})
     seen, generation, best, start = 0, 0, -1.0, time.monotonic()

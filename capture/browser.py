@@ -30,6 +30,7 @@ TIMEOUT = 60                # seconds for a page to load or an episode to come b
 LARGEST = 10 ** 5            # bytes of a frame with its pose, at most
 SHAPE = "canvas => recorder.shape(canvas)"
 MANY = 20                   # of what the page reports, so much is kept
+LONG_SOUND = 10 ** 6         # bytes; of a longer one the browser only loads what it plays
 LONG_LOAD = 10              # seconds after which virtual time goes on although the page still loads
 DECODE = 0.05               # seconds that a picture or sound may take after it is loaded
 FLAGS = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
@@ -210,7 +211,7 @@ class Recorder:
         self.printed = 0  # of the troubles
 
         def note(line):
-            if line not in self.troubles and len(self.troubles) < MANY:
+            if line not in self.troubles and len(self.troubles) < MANY and self.page.url != "about:blank":
                 self.troubles.append(line)
 
         def ended(request):
@@ -223,7 +224,8 @@ class Recorder:
                 note(f"cannot load {request.url}")
 
         def answered(answer):
-            if answer.request.resource_type == "media":  # a long sound is only loaded as far as it plays
+            kind, size = answer.request.resource_type, int(answer.headers.get("content-length", 0))
+            if kind == "eventsource" or kind == "media" and size > LONG_SOUND:  # these may never end
                 ended(answer.request)
             if answer.status >= 400:
                 note(f"cannot load {answer.url}: {answer.status}")
@@ -250,11 +252,16 @@ class Recorder:
         canvas."""
         return {"browser": f"Chromium {self.browser.version}, {self.backend}", "shape": self.shape}
 
-    def open(self):
-        """Load the page, wait until the game is ready, start it and check its hooks."""
+    def open(self, anew=False):
+        """Load the page, wait until the game is ready, start it and check its hooks. anew: what the page has
+        stored is deleted, as in a new browser."""
         game = self.game
         url = self.url
         try:
+            if anew:
+                origin = self.page.evaluate("(sessionStorage.clear(), location.origin)")
+                self.page.goto("about:blank")  # nothing is stored on the way out
+                self.devtools.send("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": "all"})
             answer = self.page.goto(url, wait_until="load")
             if answer and not answer.ok:
                 raise GameError(f"{game.name}: {url} answers {answer.status} {answer.status_text}: check url "
@@ -262,13 +269,19 @@ class Recorder:
             description = dataclasses.asdict(game) | {"gaits": None}
             self.page.evaluate("game => recorder.describe(game)", description)
             ready, first = self.wait_for(game.ready), self.page.evaluate(SHAPE, game.canvas)
-            if ready:
-                self.page.evaluate("recorder.game.start()")
-                ready = self.wait_for(game.started)
+            failure = None
+            try:
+                if ready:
+                    self.page.evaluate("recorder.game.start()")
+                    ready = self.wait_for(game.started)
+            except BrowserError as error:
+                failure = error
             problem = self.page.evaluate("([canvas, webgl]) => recorder.problem(canvas, webgl)",
                                          [game.canvas, game.webgl])
-            if problem:
+            if problem and ready:  # this may be why start failed
                 raise GameError(f"{game.name}: {problem} ({url})")
+            if failure:
+                raise failure
             if ready:
                 self.page.evaluate("supersample => recorder.begin(supersample)", self.supersample)
                 self.wait_for("recorder.clock.now === recorder.beginTime", 160)
@@ -277,8 +290,9 @@ class Recorder:
             self.shape = first if first and shape == [SIZE, SIZE] else shape
             self.check_hooks(url)  # even if the game is not ready: they may say why
             if not ready:
-                raise GameError(f"{game.name}: {url} was not ready within {self.patience} s: check ready and "
-                                f"started in the game's description{self.reported()}")
+                problem = problem or "check ready and started in the game's description"
+                raise GameError(f"{game.name}: {url} was not ready within {self.patience} s: {problem}"
+                                f"{self.reported()}")
         except BrowserError as error:
             line = f"{game.name}: cannot open {url}: {data.first_line(error)}"
             if not self.browser.is_connected():
@@ -334,15 +348,8 @@ class Recorder:
     def renew(self):
         """Before an episode: load the page anew if the description wants a fresh one for each."""
         if self.played and self.game.fresh:
-            self.reopen()
+            self.open(anew=True)
         self.played = True
-
-    def reopen(self):
-        """Load the page anew, with nothing that it has stored, as in a new browser."""
-        origin = self.evaluate("(sessionStorage.clear(), location.origin)", None)
-        self.page.goto("about:blank")  # nothing is stored on the way out
-        self.devtools.send("Storage.clearDataForOrigin", {"origin": origin, "storageTypes": "all"})
-        self.open()
 
     def play(self, keys, ticks_per_frame, skip=0):
         """Play keys uint8 (skip + T, K) from a fresh life -> arrays of the episode (see data.py), without its
@@ -372,7 +379,10 @@ class Recorder:
     def receive(self, keys, bodies):
         """What the page has posted of an episode under keys (T, K) -> its arrays."""
         T = len(keys)
-        body = self.server.posted.get(timeout=self.patience)
+        try:
+            body = self.server.posted.get(timeout=self.patience)
+        except queue.Empty:
+            raise GameError(f"{self.game.name}: no episode came back within {self.patience:g} s") from None
         size = T * (SIZE * SIZE * 3 + 2 + 4 * (3 * bodies + bool(self.game.score)))
         if len(body) != size:
             raise GameError(f"{self.game.name}: the page sent {len(body)} bytes of an episode, not {size}")
@@ -397,8 +407,12 @@ class Recorder:
         """Play key lists, each uint8 (T, K), without drawing, until the first life ends or the score has not
         grown for `stall` frames -> a list of dicts: `scores` (one per frame), `poses` (of every tenth frame,
         3 x bodies numbers each)."""
-        return self.evaluate("job => recorder.run(job)", {"lists": [keys.tolist() for keys in lists],
-                                                          "ticksPerFrame": ticks_per_frame, "stall": stall})
+        lists, lives = [keys.tolist() for keys in lists], []
+        for some in [[keys] for keys in lists] if self.game.fresh else [lists]:
+            self.renew()
+            job = {"lists": some, "ticksPerFrame": ticks_per_frame, "stall": stall}
+            lives += self.evaluate("job => recorder.run(job)", job)
+        return lives
 
     def close(self):
         """Close the browser and the server. Never raises: the browser may be dead."""

@@ -56,7 +56,7 @@ class Check:
     def play_anew(self, keys, **changes):
         """An episode on a page loaded anew, with another description."""
         self.recorder.game, self.recorder.played = dataclasses.replace(self.game, **changes), False
-        self.recorder.reopen()
+        self.recorder.open(anew=True)
         return self.play(keys)
 
     def run(self, path):
@@ -70,7 +70,7 @@ class Check:
         self.check_bytes(episode)
         rows = self.check_keys()
         self.check_pace(episode, rate)
-        for line in list(dict.fromkeys(self.recorder.troubles))[:3]:
+        for line in self.recorder.troubles[:3]:
             self.say("page", f"it reports: {line}")
         rows.append(episode["frames"][np.linspace(0, len(self.random) - 1, 12).astype(int)])
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ class Check:
         at = differ(episode, self.play_anew(keys))
         self.say("bytes", "the same keys give the same frames twice" if at is None else
                  f"the same keys give other frames from frame {at} on", "" if at is None else
-                 "the game takes time or random numbers from elsewhere: a worker, a video, the network")
+                 "the game takes time or random numbers from elsewhere: a worker, the network")
         try:
             at = differ(self.play_anew(keys, fresh=False), self.play(keys))
         except GameError:
@@ -123,7 +123,7 @@ class Check:
         if at is None:
             self.say("restart", f"leaves nothing behind{'; with fresh = False recording is faster' * fresh}")
         elif fresh:
-            self.say("restart", "leaves something behind, so the page is loaded anew for each episode")
+            self.say("restart", "leaves something behind, or fails in mid-life: each episode has a new page")
         else:
             self.say("restart", f"an episode after another differs from frame {at} on", "it leaves something "
                      "behind, or the clock is seen: reset that, or leave out  fresh = False")

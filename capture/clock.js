@@ -150,19 +150,25 @@
       return work;
     };
   }
+  const listen = EventTarget.prototype.addEventListener;
   HTMLMediaElement.prototype.addEventListener = function (...args) { // a page that waits for it listens to it
     works.set(this, PATIENCE);
-    return EventTarget.prototype.addEventListener.apply(this, args);
+    return listen.apply(this, args);
   };
   const isBusy = ([work, left]) => left > 0 && !work.error && work.networkState !== HTMLMediaElement.NETWORK_EMPTY &&
     work.readyState !== HTMLMediaElement.HAVE_ENOUGH_DATA;
 
   // ---- sounds: nobody hears them, and their time moves with the clock
-  const sounds = new WeakMap(); // media element -> { at: s, since: ms, null while it is paused; timer: of its end }
-  const silent = { at: 0, since: null };
+  const sounds = new WeakMap(); // media element -> { at: s, since: ms, null while it is paused; timer: of its end; src }
+  const { pause } = HTMLMediaElement.prototype;
   const lengthOf = (media) => media.duration || Infinity; // s, known once it has loaded
+  const soundOf = (media) => {
+    const sound = sounds.get(media);
+    return sound?.src === media.src ? sound : { at: 0, since: null };
+  };
+  const isPaused = (media) => soundOf(media).since === null;
   function timeOf(media) {
-    const { at, since } = sounds.get(media) ?? silent;
+    const { at, since } = soundOf(media);
     const time = since === null ? at : at + (now - since) / 1000 * media.playbackRate;
     return media.loop ? time % lengthOf(media) : Math.min(time, lengthOf(media));
   }
@@ -170,18 +176,34 @@
     clearTimeout(sounds.get(media)?.timer);
     const left = 1000 * (lengthOf(media) - at) / media.playbackRate, ends = plays && !media.loop && left < Infinity;
     const end = () => { moveSound(media, lengthOf(media), false); media.dispatchEvent(new Event("ended")); };
-    sounds.set(media, { at, since: plays ? now : null, timer: ends ? setTimeout(end, left) : 0 });
+    if (!sounds.has(media)) {
+      listen.call(media, "loadedmetadata", () => { if (!isPaused(media)) moveSound(media, timeOf(media), true); });
+    }
+    sounds.set(media, { at, since: plays ? now : null, timer: ends ? setTimeout(end, left) : 0, src: media.src });
   }
-  const isPaused = (media) => (sounds.get(media) ?? silent).since === null;
   tells(HTMLMediaElement, "paused", function () { return isPaused(this); });
   tells(HTMLMediaElement, "ended", function () { return isPaused(this) && timeOf(this) === lengthOf(this); });
   Object.defineProperty(HTMLMediaElement.prototype, "currentTime", {
     configurable: true, get() { return timeOf(this); }, set(at) { moveSound(this, at, !isPaused(this)); } });
   HTMLMediaElement.prototype.play = function () {
-    if (isPaused(this)) moveSound(this, this.ended ? 0 : timeOf(this), true);
+    if (isPaused(this)) {
+      if (this.preload === "none" && !this.readyState) this.load();
+      moveSound(this, this.ended ? 0 : timeOf(this), true);
+      this.dispatchEvent(new Event("play"));
+    }
     return Promise.resolve();
   };
-  HTMLMediaElement.prototype.pause = function () { moveSound(this, timeOf(this), false); };
+  HTMLMediaElement.prototype.pause = function () {
+    if (isPaused(this)) return;
+    moveSound(this, timeOf(this), false);
+    this.dispatchEvent(new Event("pause"));
+  };
+  addEventListener("play", (event) => { // of the attribute autoplay: by the clock, too
+    if (!event.isTrusted) return;
+    event.stopImmediatePropagation();
+    pause.call(event.target);
+    event.target.play();
+  }, true);
 
   // ---- how it moves
   // Call a function of the page. An error in it is reported, and ends nothing else, as in a page that nobody records.

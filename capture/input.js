@@ -53,9 +53,7 @@
 
   // One event of each sort that a browser would send. what: down, move or up.
   function sendPointer(kind, what) {
-    const { game } = window.recorder, canvas = document.querySelector(game.canvas);
-    if (!canvas) throw new Error(window.recorder.problem(game.canvas, game.webgl));
-    const box = canvas.getBoundingClientRect();
+    const canvas = document.querySelector(window.recorder.game.canvas), box = canvas.getBoundingClientRect();
     const clientX = box.left + place[0] * box.width, clientY = box.top + place[1] * box.height;
     if (!target) target = document.elementFromPoint(clientX, clientY) ?? canvas;
     const down = what === "down" || what === "move" && pressing !== null;

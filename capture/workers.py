@@ -3,7 +3,6 @@ import contextlib
 import hashlib
 import multiprocessing
 import os
-import queue
 import shutil
 import signal
 import tempfile
@@ -244,8 +243,6 @@ def play(episode):
                 raise GameError(line) from None
         except SystemExit as error:  # of the sink: it would end this process alone
             raise GameError(str(error)) from None
-        except queue.Empty:
-            raise GameError(f"{job.game.name}: no episode came back within {job.args.timeout:g} s") from None
 
 
 def record(game, policy, episodes, args, sink, bar, on_browser=lambda facts: None):
