@@ -1,7 +1,6 @@
 """Games that only their descriptions know, tests/games: recorded, checked, described; the guide's commands
 made small with one of them, in page and app."""
 import contextlib
-import dataclasses
 import json
 import re
 import shlex
@@ -31,7 +30,7 @@ EPISODES = ["--episodes", 21]
 @pytest.mark.parametrize("name", ["breakout", "jump", "rocks"])
 def test_games_of_three_kinds_record_and_give_the_same_bytes_twice(browser, name):
     """A timer and one move for each drawing, a canvas and WebGL, keys and the mouse, globals and a module."""
-    game = dataclasses.replace(load_game(str(ROOT / f"tests/games/{name}.py")), fresh=True)
+    game = load_game(str(ROOT / f"tests/games/{name}.py"))
     playwright = SimpleNamespace(chromium=browser.browser_type) if game.webgl else sharing(browser)
     recorder = Recorder(playwright, game)
     keys = policies.random_keys(200, len(game.keys), np.random.default_rng(1))
