@@ -135,10 +135,12 @@ def main():
                       + ", ".join(f"{a:.1f} and {b:.1f}" for a, b in figures[f"{count} at once"]))
             print("key to changed image, ms: "
                   + ", ".join(f"{name} {x:.0f}" for name, x in figures["key_ms"].items()), flush=True)
-        time.sleep(5 if args.minutes else 0)  # the places of the pages above are kept for 4 s
+        if not args.minutes:
+            return
+        time.sleep(5)  # the places of the pages above are kept for 4 s
         steps, end = [], time.monotonic() + 60 * args.minutes
         people = [threading.Thread(target=visit, args=(Server(url), end, steps)) for _ in range(MANY)]
-        for one in people if args.minutes else ():
+        for one in people:
             one.start()
         for minute in range(1, args.minutes + 1):
             time.sleep(60)
