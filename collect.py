@@ -50,11 +50,11 @@ def keep(whole, episode, arrays):
     return kept | {"frames": arrays["frames"][:policies.FORK].copy()}
 
 
-def draw(folder, shape, frame_ms):
+def draw(folder, frame_ms):
     """Draw 12 frames of each of 8 episodes as contact_sheet.png, and 128 of the first one, in which its first
-    life ends, as clip.gif. shape: [width, height] of the game's canvas."""
-    first = list(data.episode_files(folder))[:8]
-    rows = []
+    life ends, as clip.gif."""
+    shape = (data.read_json(folder / "meta.json") or {}).get("shape")
+    first, rows = list(data.episode_files(folder))[:8], []
     for _, episode in data.load_episodes(folder, ("frames", "over"), wanted=first.__contains__):
         frames = episode["frames"]
         if not rows:
@@ -125,15 +125,12 @@ def record_held_out(game, folder, args):
     policy = policies.Policy(None, len(game.keys), args.frames, args.ticks_per_frame, None, gaits, lists)
     sink = partial(keep, {kind: whole for kind, (whole, _, _) in kinds.items()})
 
-    def note(facts):
-        data.write_json(folder / "meta.json", meta | facts)
-
     # The file of a kind is written when all its episodes are there
     recorded = {kind: {} for kind in kinds}
     frames = sum(len(keys) - skip for keys, skip in lists.values())
     print(f"{game.name}: {len(lists)} held-out episodes to record into {folder} with {args.workers} workers")
     with tqdm(total=frames, unit=" frames", unit_scale=True) as bar:
-        for (kind, n), arrays in workers.record(game, policy, list(lists), args, sink, bar, note):
+        for (kind, n), arrays in workers.record(game, policy, list(lists), args, sink, bar, folder, meta):
             recorded[kind][n] = arrays
             if len(recorded[kind]) == sum(kinds[kind][:2]):
                 save_held_out(folder / f"{kind}.npz", recorded.pop(kind), kinds[kind][0])
@@ -172,24 +169,16 @@ def record_episodes(game, folder, args):
         policies.save_lists(folder / "keys.json", game, args.ticks_per_frame, policy.lists.values())
 
     recorded = data.episode_files(folder)
-    k, parts = args.part
-    missing = [n for n in range(k - 1, episodes, parts) if n not in recorded]
+    missing = [n for n in range(episodes)[args.part] if n not in recorded]
     print(f"{game.name}: {len(recorded)} episodes in {folder}, {len(missing)} to record with {args.workers} "
           f"workers ({'replay' if args.replay else policy.name} keys)")
-    facts = {}
-
-    def note(started):
-        facts.update(started)
-        bar.write(f"in {facts['browser']}")
-        data.write_json(folder / "meta.json", meta | facts)
-
     with tqdm(total=len(missing) * args.frames, unit=" frames", unit_scale=True, smoothing=0.05) as bar:
-        for _ in workers.record(game, policy, missing, args, partial(save, folder), bar, note):
+        for _ in workers.record(game, policy, missing, args, partial(save, folder), bar, folder, meta):
             pass  # the sink has written it
     if args.player:  # its keys are known now
         played = [(episode["keys"], 0) for _, episode in data.load_episodes(folder, ("keys",))]
         policies.save_lists(folder / "keys.json", game, args.ticks_per_frame, played)
-    draw(folder, (facts or old or {}).get("shape"), args.ticks_per_frame * game.tick_ms)
+    draw(folder, args.ticks_per_frame * game.tick_ms)
 
 
 def main():

@@ -119,8 +119,7 @@ def command_line():
 
 
 def run(main, stopped):
-    """Run a script's main(). Ctrl-C, SIGTERM and SIGHUP end it with one line and exit code 130. stopped: that
-    line, what is kept."""
+    """Run a script's main(). Ctrl-C, SIGTERM and SIGHUP end it with the line `stopped` and exit code 130."""
     asked = []
 
     def stop(number, frame):
@@ -176,11 +175,8 @@ def episode_path(frames_folder, episode):
 
 def episode_files(frames_folder):
     """The recorded episodes of a folder as {number: path}, in order. Half-written files have another name."""
-    found = {}
-    for path in sorted(frames_folder.glob("episode_*.npz")):
-        if match := re.fullmatch(r"episode_(\d{6,})\.npz", path.name):
-            found[int(match[1])] = path
-    return found
+    return {int(path.stem[8:]): path for path in sorted(frames_folder.glob("episode_*.npz"))
+            if re.fullmatch(r"episode_\d{6,}", path.stem)}
 
 
 def save_episode(path, arrays):
@@ -256,8 +252,7 @@ def load_held_out(folder):
                 check_episode(dict(zip(arrays, episode)))
             arrays |= read_arrays(path, ("more_frames", "more_keys", "more_over"))
         except ValueError as error:
-            raise SystemExit(f"{path}: {error}: move it away, "
-                             "and run collect.py --held-out again") from None
+            raise SystemExit(f"{path}: {error}: move it away, and run collect.py --held-out again") from None
         kinds[path.stem] = arrays
     if not kinds:
         raise SystemExit(f"no held-out episodes in {folder}: run collect.py --held-out first")
@@ -275,8 +270,7 @@ def load_rhythms(folder):
         arrays = read_arrays(path, ("keys", "over", "score"))
         return {name: arrays[name] for name in ("keys", "over", "score")}
     except (ValueError, KeyError) as error:
-        raise SystemExit(f"{path}: {error}: move it away, "
-                         "and run collect.py --held-out again") from None
+        raise SystemExit(f"{path}: {error}: move it away, and run collect.py --held-out again") from None
 
 
 def load_episodes(folder, names=("frames", "keys", "restart"), wanted=None, maker="collect.py"):

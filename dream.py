@@ -109,10 +109,9 @@ class Model:
                              "run export.py again") from None
 
     def state(self, z, h=None, c=None):
-        """Numbers (lists or arrays) as the state of one dream -> [z (1, Z), h (L, 1, H), c (L, 1, H)], h and
-        c zeros where None.
+        """Numbers (lists or arrays) as the state of one dream -> [z (1, Z), h (L, 1, H), c (L, 1, H)].
 
-        Raises ValueError if there are too few or too many numbers, or if one is not finite."""
+        h, c None: zeros. Raises ValueError if there are too few or too many numbers, or one is not finite."""
         h, c = (zeros if x is None else x for x, zeros in zip((h, c), self.zero_state(1)))
         arrays = [np.array(z, np.float32).reshape(1, self.features),
                   *(np.array(x, np.float32).reshape(self.layers, 1, self.hidden) for x in (h, c))]

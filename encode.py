@@ -116,8 +116,7 @@ def main():
         data.set_damaged_aside(latents, ("z", *NAMES[1:]))
         done = data.episode_files(latents)
         stored = [n for n in files if n not in done]
-        k, parts = args.part
-        live = [n for n in range(k - 1, args.live, parts) if n not in done and n not in files]
+        live = [n for n in range(args.live)[args.part] if n not in done and n not in files]
         print(f"{len(done)} episodes are encoded in {latents}, {len(stored) + len(live)} to do; {device}")
 
         # Recorded episodes here, on the device; live ones in the workers that play them

@@ -174,17 +174,14 @@ def read_report(folder, kinds):
     which may be that of another machine.
 
     Ends the program unless the report's episodes have as many falls as those of `kinds`."""
-    reports, falls = data.read_json(folder / "report.json"), {}
-    for kind in data.KINDS:
-        if kind in kinds:
-            falls[kind] = metrics.count_falls(metrics.with_more(kinds[kind], "over")[:, CONTEXT:])
+    reports = data.read_json(folder / "report.json")
+    falls = {kind: metrics.count_falls(metrics.with_more(kinds[kind], "over")[:, CONTEXT:])
+             for kind in data.KINDS if kind in kinds}
     for name, figures in reports.items():
         if not isinstance(figures, dict) or not {"kinds", "falls", "speed"} <= set(figures):
-            raise SystemExit(f"{folder}/report.json is not a report of evaluate.py: "
-                             "name a model folder instead")
+            raise SystemExit(f"{folder}/report.json is not a report of evaluate.py: name a model folder")
         if falls != {kind: x["falls"] for kind, x in figures["falls"].items()}:
-            raise SystemExit(f"{folder}: {name} was measured on other episodes: "
-                             "name its model folder instead")
+            raise SystemExit(f"{folder}: {name} was measured on other episodes: name its model folder")
     return {name: figures | {"speed": dict.fromkeys(figures["speed"])} for name, figures in reports.items()}
 
 

@@ -24,6 +24,7 @@ import base64
 import gzip
 import hashlib
 import io
+import itertools
 import json
 import shutil
 import tempfile
@@ -78,20 +79,13 @@ def load_all(folder):
     return autoencoder, dynamics, latents, facts, trainings
 
 
-def find_lives(restart, episodes):
-    """-> [(episode, first frame, frame after the last)] of all lives. restart (E, T)."""
-    lives = []
-    for episode in episodes:
-        starts = [0, *(np.flatnonzero(restart[episode, 1:]) + 1).tolist()]
-        ends = [*starts[1:], restart.shape[1]]
-        lives += [(episode, start, end) for start, end in zip(starts, ends)]
-    return lives
-
-
 def start_states(latents, episodes, dynamics, number):
     """The first frame of a life, then number - 1 moments of play, spread over the episodes' lives
     -> [{z, h, c}], without h and c where they are zero."""
-    lives = find_lives(latents.restart, episodes)
+    lives = []  # (episode, first frame, frame after the last)
+    for episode in episodes:
+        cuts = [0, *(np.flatnonzero(latents.restart[episode, 1:]) + 1).tolist(), latents.restart.shape[1]]
+        lives += [(episode, start, end) for start, end in itertools.pairwise(cuts)]
     first = next((life for life in lives if latents.restart[life[0], life[1]]), lives[0])
     starts = [{"z": rounded(latents.z[first[0], first[1]])}]
     long_lives = [life for life in lives if life[2] - life[1] > CONTEXT + BEFORE_FALL]
@@ -229,26 +223,23 @@ def make_map(z, std):
     return {"axes": [short(axis) for axis in axes], "points": points.tolist()}
 
 
-def layer_sizes(network, x):
-    """What each layer gives for a network's input x -> [[height, width, channels] or [width]]"""
+def layer_sizes(layers, x):
+    """What each layer with weights gives, from the input x on -> [[height, width, channels] or [width]]"""
     sizes = []
-
-    def note(_layer, _inputs, y):
-        sizes.append([*y.shape[2:], y.shape[1]])
-    hooks = [layer.register_forward_hook(note) for layer in network.modules()
-             if isinstance(layer, (torch.nn.Conv2d, torch.nn.ConvTranspose2d, torch.nn.Linear))]
-    network(x)
-    for hook in hooks:
-        hook.remove()
+    for layer in layers:
+        x = layer(x)
+        if isinstance(layer, (torch.nn.Conv2d, torch.nn.ConvTranspose2d, torch.nn.Linear)):
+            sizes.append([*x.shape[2:], x.shape[1]])
     return sizes
 
 
 def all_sizes(autoencoder, dynamics):
     """-> {encoder, dynamics, decoder: of layer_sizes()}"""
-    config, frame = dynamics.config, torch.zeros(1, data.SIZE, data.SIZE, 3, dtype=torch.uint8)
-    return {"encoder": [[*frame.shape[1:]], *layer_sizes(autoencoder.encoder, frame)],
+    encoder, decoder, config, size = autoencoder.encoder, autoencoder.decoder, dynamics.config, data.SIZE
+    layers = [*encoder.convs, torch.nn.Flatten(), *encoder.head]
+    return {"encoder": [[size, size, 3], *layer_sizes(layers, torch.zeros(1, 3, size, size))],
             "dynamics": [[n] for n in (*[config.hidden] * config.layers, *config.widths, config.z)],
-            "decoder": layer_sizes(autoencoder.decoder, torch.zeros(1, config.z))}
+            "decoder": layer_sizes([*decoder.head, *decoder.convs], torch.zeros(1, config.z))}
 
 
 def make_clips(folder, autoencoder, dynamics):
@@ -264,10 +255,8 @@ def make_clips(folder, autoencoder, dynamics):
         played = z[None].numpy(), keys[None, :CONTEXT + 1], arrays["over"][:1, :CONTEXT + 1]
         _, (h, c) = dynamics(*models.steps_of(*played))
         shown = frames[CONTEXT:CONTEXT + CLIP]
-        sheet = np.zeros((-(-len(shown) // COLUMNS) * COLUMNS, *shown.shape[1:]), np.uint8)
-        sheet[:len(shown)] = shown
-        size = data.SIZE
-        sheet = sheet.reshape(-1, COLUMNS, size, size, 3).swapaxes(1, 2).reshape(-1, COLUMNS * size, 3)
+        padded = np.pad(shown, [(0, -len(shown) % COLUMNS), *3 * [(0, 0)]])
+        sheet = np.vstack([np.hstack(list(padded[n:n + COLUMNS])) for n in range(0, len(padded), COLUMNS)])
         file = io.BytesIO()
         Image.fromarray(sheet).save(file, "WEBP", quality=85, method=6)
         clips.append({"kind": kind, "frames": len(shown),
@@ -341,8 +330,7 @@ def sha256(files):
 def main():
     parser = data.make_parser(__doc__)
     parser.add_argument("--out", type=Path, help="model folder to write; data/<game>/model by default")
-    parser.add_argument("--starts", type=int, default=8,
-                        help="start states, the first of them the start of a life")
+    parser.add_argument("--starts", type=int, default=8, help="start states, the first that of a life")
     args = parser.parse_args()
 
     folder = data.game_folder(args.data, args.game)

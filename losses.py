@@ -30,8 +30,7 @@ def edges(frames):
 
 
 def edge_loss(reconstruction, truth):
-    """Squared error of the edges, MSE x 96 x 96, as the pixel loss. Both (N, 3, 96, 96) in 0..1 -> scalar >=
-    0."""
+    """Squared error of the edges, MSE x 96 x 96. Both (N, 3, 96, 96) in 0..1 -> scalar, at least 0."""
     return (edges(reconstruction) - edges(truth)).square().mean() * PIXELS
 
 

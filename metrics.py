@@ -203,20 +203,6 @@ def measure_one_step(model, arrays, z):
             "skill_alive": float(1 - error[alive].mean() / persistence[alive].mean())}
 
 
-def frame_errors(painted, truth, moving):
-    """Squared error of frames (T, 96, 96, 3) -> on the whole frame (T,), where something moves (T,)"""
-    error = np.square(painted - truth).mean(-1)
-    return error.mean((1, 2)), (error * moving).sum((1, 2)) / np.maximum(moving.sum((1, 2)), 1)
-
-
-def other_keys(keys, count, rng):
-    """Keys (B, T, K) whose last `count` frames are replaced by random ones."""
-    other = keys.copy()
-    for row in other:
-        row[-count:] = policies.random_keys(count, keys.shape[2], rng)
-    return other
-
-
 def measure_rollouts(model, arrays, z, probes, median, rng):
     """Rollouts from every 32nd frame of one kind of episodes against the truth, after CONTEXT true frames.
 
@@ -234,7 +220,8 @@ def measure_rollouts(model, arrays, z, probes, median, rng):
         first = start + CONTEXT
         played = keys[:, start:first + length]
         true, last = z[:, first:first + length], z[:, first - 1:first]
-        paths = {"dream": played, "other keys": other_keys(played, length + 1, rng)}
+        other = np.stack([policies.random_keys(length + 1, keys.shape[2], rng) for _ in z])
+        paths = {"dream": played, "other keys": np.concatenate([played[:, :CONTEXT - 1], other], axis=1)}
         for name, k in paths.items():
             paths[name] = model.rollout_after(z[:, start:first], k)
         paths["ceiling"] = true
@@ -242,12 +229,13 @@ def measure_rollouts(model, arrays, z, probes, median, rng):
             # Errors of the painted frames, and of the poses.
             truth = frames[b, first:first + length].astype(np.float32)
             mask = is_moving(truth, median)
+            moving_pixels = np.maximum(mask.sum((1, 2)), 1)                                   # (T,)
             painted = {name: model.decode(path[b]) for name, path in paths.items()}
             painted["persistence"] = frames[b, first - 1:first]
             for name, rows in painted.items():
-                error, error_moving = frame_errors(rows, truth, mask)
-                whole.setdefault(name, []).append(error)
-                moving.setdefault(name, []).append(error_moving)
+                error = np.square(rows - truth).mean(-1)                                      # (T, 96, 96)
+                whole.setdefault(name, []).append(error.mean((1, 2)))
+                moving.setdefault(name, []).append((error * mask).sum((1, 2)) / moving_pixels)
             if probes:
                 for name, path in (("dream", paths["dream"]), ("persistence", last)):
                     off = degrees_off(probes(b)(path[b]), arrays["pose"][b, first:first + length, :, 2])
@@ -256,7 +244,8 @@ def measure_rollouts(model, arrays, z, probes, median, rng):
                 strip, clip = pictures_of(painted["dream"], frames[b, first:first + length])
     figures, curves = summarise_gains({"whole": whole, "moving": moving}, ends, frame_s)
     if probes:
-        figures |= summarise_poses(poses, ends)
+        ratio = np.mean(poses["dream"], axis=0) / np.mean(poses["persistence"], axis=0)
+        figures["pose_over_persistence"] = {str(s): float(ratio[n - 1]) for s, n in ends.items()}
     return figures, curves, strip, clip
 
 
@@ -282,12 +271,6 @@ def summarise_gains(errors, ends, frame_s):
                                           if 0.5 <= s <= 1}
         curves |= {f"{where}, {name}": gain for name, gain in gains.items()}
     return figures, curves
-
-
-def summarise_poses(poses, ends):
-    """Pose errors in degrees {name: rollouts} -> the dream's over persistence's."""
-    ratio = np.mean(poses["dream"], axis=0) / np.mean(poses["persistence"], axis=0)
-    return {"pose_over_persistence": {str(s): float(ratio[n - 1]) for s, n in ends.items()}}
 
 
 def measure_choices(model, arrays, z, probes):
@@ -361,8 +344,7 @@ class Manifold:
         return frames.mean((2, 4), dtype=np.float32).reshape(len(z), -1)
 
     def nearest(self, rows, own=slice(0)):
-        """Squared distance of frames (N, D) from the nearest real one -> (N,). own: real ones that do not
-        count."""
+        """Squared distance of frames (N, D) from the nearest real one -> (N,). own: real ones left out."""
         squares = self.squares - 2 * rows @ self.frames.T
         squares[:, own] = np.inf
         return squares.min(1) + np.square(rows).sum(1)
@@ -401,8 +383,8 @@ def measure_stability(model, z, frames, rng):
     manifold = Manifold(model, z)
     # All dreams run side by side
     keys = long_keys(model, frames, rng)
-    starts = list(zip(*(model.starts * len(keys))))
-    state = [np.concatenate(starts[0]), np.concatenate(starts[1], axis=1), np.concatenate(starts[2], axis=1)]
+    starts = zip(*(model.starts * len(keys)))
+    state = [np.concatenate(x, axis) for x, axis in zip(starts, (0, 1, 1))]
     dreams, over, _ = model.play(state, np.concatenate(list(keys.values())), seed=0,
                                  progress=partial(tqdm, desc=f"{len(state[0])} dreams", unit="frame"))
     figures, curves = {}, {}
@@ -424,8 +406,7 @@ def measure_stability(model, z, frames, rng):
 
 
 def is_exploded(z, meta):
-    """Whether a feature of z (..., Z) is not finite, or leaves the training range by its width -> bool
-    (...)"""
+    """Whether z (..., Z) is not finite somewhere, or leaves the training range by its width -> bool (...)"""
     low, high = np.array(meta["z_low"]), np.array(meta["z_high"])
     return ~((z >= 2 * low - high) & (z <= 2 * high - low)).all(-1)  # NaN is neither
 
@@ -460,8 +441,9 @@ def measure_classifier(model, kinds, z):
     torch.manual_seed(0)
     for held_out in range(FOLDS):
         known, rest = (x[:, keep].flatten(1, 2) for keep in (fold != held_out, fold == held_out))
-        right.append(accuracy(learn_to_tell(known), rest))
-    return float(np.mean(right))
+        real, dreamed = learn_to_tell(known)(rest)[..., 0] > 0
+        right += [real.float().mean(), (~dreamed).float().mean()]
+    return float(torch.stack(right).mean())
 
 
 def learn_to_tell(clips, epochs=20):
@@ -478,13 +460,6 @@ def learn_to_tell(clips, epochs=20):
             loss.backward()
             optimizer.step()
     return network.eval()
-
-
-@torch.no_grad()
-def accuracy(network, clips):
-    """Share of clips (2, N, F), the first N real, that the network tells right."""
-    real, dreamed = network(clips)[..., 0] > 0
-    return float((real.float().mean() + (~dreamed).float().mean()) / 2)
 
 
 def measure_speed(model, frames=300):

@@ -5,6 +5,7 @@ Shapes: N frames of a row, T frames of a clip
 import contextlib
 import json
 import time
+from datetime import timedelta
 
 import numpy as np
 from PIL import Image
@@ -105,14 +106,8 @@ def draw_clip(path, frames, frame_ms, shape=None, width=240, colours=64):
     pictures[0].save(path, save_all=True, append_images=pictures[1:], duration=round(frame_ms), loop=0)
 
 
-class Clock:
-    """Rate and time left of long work, for report lines."""
-
-    def __init__(self, total, done=0):
-        self.total, self.first, self.start = total, done, time.perf_counter()
-
-    def words(self, done, unit, per=1):
-        """done: how many of `total` are done; per: units in each -> '812 frames/s | 12:30 left'."""
-        seconds = (time.perf_counter() - self.start) / max(done - self.first, 1)
-        left, rate = int(seconds * (self.total - done)), per / max(seconds, 1e-9)
-        return f"{rate:7.0f} {unit}/s | {left // 3600}:{left // 60 % 60:02d}:{left % 60:02d} left"
+def pace(start, done, left, frames):
+    """Rate and time left, for report lines -> '812 frames/s | 0:12:30 left'. done, left: epochs of so many
+    frames since `start` (perf_counter()), and to go."""
+    seconds = (time.perf_counter() - start) / done
+    return f"{frames / seconds:7.0f} frames/s | {timedelta(seconds=int(seconds * left))} left"

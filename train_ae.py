@@ -160,12 +160,11 @@ def fit(args, folder):
     steps, count = len(train) // clips_a_step, len(train) * args.clip_len
     print(f"{device}, {models.count_parameters(model):,} parameters, {count:,} frames to train on, "
           f"{held_out.shape[0] * held_out.shape[1]:,} held out; epoch {first} of {args.epochs}")
-    mean_frame = np.broadcast_to(held_out.mean((0, 1), keepdims=True), held_out.shape)
-    baseline = metrics.psnr(mean_frame, held_out)
+    baseline = metrics.psnr(held_out.mean((0, 1), keepdims=True), held_out)
 
     if first >= args.epochs:
         print("all epochs are done: give more --epochs, or delete ae_resume.pt to start over")
-    clock = plots.Clock(args.epochs, first)
+    began = time.perf_counter()
     for epoch in range(first, args.epochs):
         # One pass over all clips in random order
         start, total = time.perf_counter(), 0.0
@@ -197,7 +196,7 @@ def fit(args, folder):
         held_out_loss = 10 ** (-psnr / 10) * losses.PIXELS
         print(f"epoch {epoch + 1:4d} | pixel loss: train {train_loss:7.2f}, held out {held_out_loss:7.2f} | "
               f"PSNR {psnr:5.2f} dB (mean frame {baseline:5.2f}) | "
-              + clock.words(epoch + 1, "frames", steps * args.batch), flush=True)
+              + plots.pace(began, epoch + 1 - first, args.epochs - epoch - 1, steps * args.batch), flush=True)
         with data.disk_errors(folder):
             plots.log(folder / "ae_log.jsonl", {"epoch": epoch + 1, "train": train_loss,
                                                 "held_out": held_out_loss, "psnr": psnr})
@@ -209,11 +208,10 @@ def fit(args, folder):
             # Keep the best epoch, and what the next one needs
             if psnr > best:
                 best = psnr
-                entry = training.history_entry(args, recording, count, seconds, device)
                 figures = {"epoch": epoch + 1, "psnr_db": round(psnr, 2)}
+                entry = training.history_entry(args, recording, count, seconds, device, figures)
                 stored = model if args.decoder_alone else standardise_z(model, sample, init)
-                training.save(folder / "ae.pt", stored, figures=figures,
-                              history=[*history, entry | {"figures": figures}])
+                training.save(folder / "ae.pt", stored, figures=figures, history=[*history, entry])
             training.save_resume(folder / "ae_resume.pt", model, optimizer, schedule, rng, epoch + 1, best,
                                  seconds)
     print(f"best: {best:.2f} dB on held-out frames, in {folder / 'ae.pt'}; "

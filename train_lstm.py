@@ -114,9 +114,7 @@ def draw_rollouts(path, model, decoder, z, keys, over, frames=12, every=2):
     """A filmstrip of two episodes: painted true z over the rollout under the same keys, `every` frames."""
     rollouts = rollout_from(model, z[:2], keys[:2], over[:2], CONTEXT, frames * every)[:, ::every]
     truth = z[:2, CONTEXT:CONTEXT + frames * every:every]
-    rows = []
-    for true_z, rollout in zip(truth, rollouts):
-        rows += [decoder.paint(true_z), decoder.paint(rollout)]
+    rows = [decoder.paint(one) for pair in zip(truth, rollouts) for one in pair]
     plots.draw_strip(path, [row[..., :3].cpu().numpy() for row in rows], scale=2)
 
 
@@ -232,7 +230,7 @@ def fit(args, folder):
     steps = max(len(train) // args.batch, 1)
     if first >= args.epochs:
         print("all epochs are done: give more --epochs, or delete lstm_resume.pt to start over")
-    clock = plots.Clock(args.epochs, first)
+    began = time.perf_counter()
     for epoch in range(first, args.epochs):
         # One pass over all episodes in random order; in the last epochs with rollouts
         start, total = time.perf_counter(), 0.0
@@ -264,7 +262,7 @@ def fit(args, folder):
         print(f"epoch {epoch + 1:4d} | train {train_loss:6.4f} | one-step skill {figures['skill']:6.3f} | "
               f"ends of lives {figures.get('over', 1):5.3f} | "
               f"rollout over persistence {errors} | spread {figures['spread']:4.2f} | "
-              f"{clock.words(epoch + 1, 'frames', count)}", flush=True)
+              f"{plots.pace(began, epoch + 1 - first, args.epochs - epoch - 1, count)}", flush=True)
         with data.disk_errors(folder):
             plots.log(folder / "lstm_log.jsonl", {"epoch": epoch + 1, "train": train_loss, **figures})
             plots.draw_curves(folder / "lstm_log.jsonl", folder / "lstm_curves.png",
@@ -273,10 +271,10 @@ def fit(args, folder):
             # Keep the best epoch, and what the next one needs
             if score < best:
                 best = score
-                entry = training.history_entry(args, latents.meta, count, seconds, device)
                 figures = {"epoch": epoch + 1} | {name: round(value, 4) for name, value in figures.items()}
+                entry = training.history_entry(args, latents.meta, count, seconds, device, figures)
                 training.save(folder / "lstm.pt", model, figures=figures, encoder=latents.meta["encoder"],
-                              history=[*history, entry | {"figures": figures}])
+                              history=[*history, entry])
             training.save_resume(folder / "lstm_resume.pt", model, optimizer, schedule, rng, epoch + 1, best,
                                  seconds, latents.meta["encoder"])
     print(f"best: rollout over persistence {best:.3f} over {max(HORIZONS)} frames, in {folder / 'lstm.pt'}; "

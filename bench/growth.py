@@ -3,7 +3,7 @@
 Reads   games/<game>.py
 Writes  growth.png and growth.json in --out; the data lie in a temporary folder
 
-    python bench/growth.py                  # half an hour on 2 cores
+    python bench/growth.py                  # a quarter of an hour on 2 cores
 
 Memory is that of the largest of a step's own processes, without browsers.
 """

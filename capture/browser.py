@@ -64,25 +64,19 @@ class Lost(GameError):
 
 
 def find_browser(playwright):
-    """Path of Playwright's own Chromium, else of an installed one, or of Chrome. Ends the program if there is
-    none."""
-    own = Path(playwright.chromium.executable_path)
-    if own.exists():
-        return str(own)
-    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge"):
-        if path := shutil.which(name):
-            return path
-    windows = Path(os.environ.get("PROGRAMFILES", "C:/Program Files"))
-    for path in (Path("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"),
-                 windows / "Google/Chrome/Application/chrome.exe"):
-        if path.exists():
+    """Path of Playwright's own Chromium, else of an installed one, or of Chrome. Ends the program without."""
+    names = "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge"
+    windows = os.environ.get("PROGRAMFILES", "C:/Program Files")
+    for path in (playwright.chromium.executable_path, *map(shutil.which, names),
+                 "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+                 f"{windows}/Google/Chrome/Application/chrome.exe"):
+        if path and Path(path).exists():
             return str(path)
     raise SystemExit("no Chromium found: run  playwright install chromium  (or  apt install chromium)")
 
 
 def only(game, server):
-    """The flags with which a browser finds nothing but the recorder's port, the game's own host, and what it
-    allows."""
+    """Flags: a browser finds nothing but the recorder's port, the game's own host, and what it allows."""
     hosts = [server.address.removeprefix("http://"), *game.allow]
     if "://" in game.url:
         url = urlsplit(game.url)
@@ -352,8 +346,7 @@ class Recorder:
         self.played = True
 
     def play(self, keys, ticks_per_frame, skip=0):
-        """Play keys uint8 (skip + T, K) from a fresh life -> arrays of the episode (see data.py), without its
-        first `skip` frames."""
+        """Play keys uint8 (skip + T, K) from a fresh life -> arrays (see data.py) of the last T frames."""
         self.server.largest = (len(keys) - skip) * LARGEST
         self.renew()
         pose_size = self.evaluate("job => recorder.play(job)",
@@ -378,25 +371,22 @@ class Recorder:
 
     def receive(self, keys, bodies):
         """What the page has posted of an episode under keys (T, K) -> its arrays."""
-        T = len(keys)
+        T, has_score = len(keys), bool(self.game.score)
         try:
             body = self.server.posted.get(timeout=self.patience)
         except queue.Empty:
             raise GameError(f"{self.game.name}: no episode came back within {self.patience:g} s") from None
-        size = T * (SIZE * SIZE * 3 + 2 + 4 * (3 * bodies + bool(self.game.score)))
-        if len(body) != size:
-            raise GameError(f"{self.game.name}: the page sent {len(body)} bytes of an episode, not {size}")
-        episode = {"keys": keys}
-        floats = np.frombuffer(body, np.float32, count=T * (3 * bodies + bool(self.game.score)))
-        start = floats.nbytes
-        frames = np.frombuffer(body, np.uint8, T * SIZE * SIZE * 3, start)
-        episode["frames"] = frames.reshape(T, SIZE, SIZE, 3)
-        marks = np.frombuffer(body, np.uint8, 2 * T, start + frames.nbytes).astype(bool)
-        episode["restart"], episode["over"] = marks.reshape(2, T)
+        sizes = 12 * T * bodies, 4 * T * has_score, T * SIZE * SIZE * 3, T, T  # bytes
+        if len(body) != sum(sizes):
+            raise GameError(f"{self.game.name}: the page sent {len(body)} bytes of an episode, "
+                            f"not {sum(sizes)}")
+        pose, score, frames, restart, over = np.split(np.frombuffer(body, np.uint8), np.cumsum(sizes[:-1]))
+        episode = {"keys": keys, "frames": frames.reshape(T, SIZE, SIZE, 3),
+                   "restart": restart.astype(bool), "over": over.astype(bool)}
         if bodies:
-            episode["pose"] = floats[:T * 3 * bodies].reshape(T, bodies, 3)
-        if self.game.score:
-            episode["score"] = floats[T * 3 * bodies:]
+            episode["pose"] = pose.view(np.float32).reshape(T, bodies, 3)
+        if has_score:
+            episode["score"] = score.view(np.float32)
         varied = len(np.unique(keys, axis=0)) > keys.shape[1]  # a few keys may rightly change nothing
         if T > 1 and varied and (episode["frames"] == episode["frames"][0]).all():
             raise GameError(f"{self.game.name}: {T} frames without change: is {self.game.canvas} the right "

@@ -48,8 +48,7 @@ class LivePlayer:
     """Plays one real game: from frame to frame, as the Recorder's play_live() asks."""
 
     def __init__(self, path):
-        """path: of player.json, beside the encoder that it was trained with. Ends the program with one line
-        if they do not fit."""
+        """path: of player.json, beside its encoder. Ends the program with one line if they do not fit."""
         self.model = Model(path.parent, threads=1)  # each worker has one core
         self.player = load(path, self.model)
 

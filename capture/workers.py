@@ -39,17 +39,17 @@ def add_worker_arguments(parser):
 
 def add_part(parser):
     """The option of a program whose episodes several machines may share."""
-    parser.add_argument("--part", type=part, default=(1, 1), metavar="K/N",
+    parser.add_argument("--part", type=part, default=slice(None), metavar="K/N",
                         help="play every Nth episode from the Kth on: N machines share a recording, then "
                              "their folders are merged (default: 1/1)")
 
 
 def part(text):
-    """3/8 -> (3, 8). Raises ValueError, which argparse reports."""
+    """3/8 -> a slice: every eighth from the third on. Raises ValueError, which argparse reports."""
     k, n = map(int, text.split("/"))
     if not 1 <= k <= n:
         raise ValueError
-    return k, n
+    return slice(k - 1, None, n)
 
 
 def add_arguments(parser):
@@ -94,11 +94,9 @@ def check_arguments(args, episodes):
 
 def make_policy(game, args):
     """The policy that these options ask for. args: those of add_arguments()."""
-    gaits = policies.load_gaits(game.gaits)
-    if getattr(args, "player", None):
-        return policies.Policy("player", len(game.keys), args.frames, args.ticks_per_frame, args.seed, gaits)
-    name = args.policy or "mix"
-    if name == "player":
+    gaits, has_player = policies.load_gaits(game.gaits), bool(getattr(args, "player", None))
+    name = "player" if has_player else args.policy or "mix"
+    if name == "player" and not has_player:
         raise SystemExit("these episodes were chosen by a player: name it with --player, or another --data")
     if name == "gait" and not gaits:
         raise SystemExit(f"{game.name} has no gaits in {game.gaits}: run  python -m capture.search_gaits "
@@ -155,11 +153,6 @@ class Job:
             except SystemExit as error:  # no browser: it would end this process alone
                 raise GameError(str(error)) from None
         return self.recorder
-
-    def drop_recorder(self):
-        if self.recorder:
-            self.recorder.close()
-        self.recorder = None
 
 
 job = None                  # of a worker process
@@ -236,7 +229,9 @@ def play(episode):
             lost += recorder.new_errors()
             return episode, job.sink(episode, arrays), len(arrays["keys"]), recorder.facts, lost
         except (Lost, BrowserError) as error:
-            job.drop_recorder()
+            if job.recorder:
+                job.recorder.close()
+                job.recorder = None
             line = str(error) if isinstance(error, Lost) else f"{job.game.name}: {data.first_line(error)}"
             lost.append(f"{line}: episode {episode} is recorded again in a new browser")
             if len(lost) == ATTEMPTS:
@@ -245,12 +240,13 @@ def play(episode):
             raise GameError(str(error)) from None
 
 
-def record(game, policy, episodes, args, sink, bar, on_browser=lambda facts: None):
+def record(game, policy, episodes, args, sink, bar, folder=None, meta=None):
     """Record the numbered episodes in args.workers processes -> yields (number, what sink(number, arrays)
     returned) of each.
 
-    args: those of add_arguments(). bar: tqdm of frames. on_browser: is told the facts of the browser. Ends
-    the program with one line if the game cannot be played; raises OSError if the sink cannot write."""
+    args: those of add_arguments(). bar: tqdm of frames. folder: where meta, with the facts of the browser, is
+    written as meta.json. Ends the program with one line if the game cannot be played; raises OSError if
+    something cannot be written."""
     # A page whose script never ends does not answer, nor does a process that was killed
     patience = START + args.timeout * (1 + policy.frames / 500)
     known = None
@@ -265,8 +261,9 @@ def record(game, policy, episodes, args, sink, bar, on_browser=lambda facts: Non
                                  ) from None
             for line in lost:
                 bar.write(line)
-            if facts != known:
+            if folder and facts != known:
                 known = facts
-                on_browser(facts)
+                bar.write(f"in {facts['browser']}")
+                data.write_json(folder / "meta.json", meta | facts)
             yield number, result
             bar.update(frames)

@@ -1,19 +1,17 @@
 'use strict';
-// Players who are not a person: random keys, gaits that ran in the real game, the keys of a link, and the player that
-// learned to run in the dream. A player is {next(frame, look) -> keys, or null at its end}; look() -> z of the present
-// frame, whether the life has ended in it. Random keys and gaits are those of capture/policies.py, the learned player is
-// that of capture/player.py.
+// Players who are not a person: random keys, gaits that ran in the real game, and the player that learned to run in the
+// dream. A player is a function (frame, look) -> keys, or null at its end; look() -> {z of the present frame, over: has
+// the life ended in it?}. Random keys and gaits are those of capture/policies.py, the learned player is that of
+// capture/player.py.
 
 const PRESS = 0.10, LET_GO = 0.22;  // chance per frame that a key goes down or up
 const GRID = 3;                     // ticks: a gait's keys change at multiples of this
 
 function randomPlayer(count) {
   const keys = new Array(count).fill(0);
-  return {
-    next: () => {
-      keys.forEach((down, key) => { if (Math.random() < (down ? LET_GO : PRESS)) keys[key] = 1 - down; });
-      return [...keys];
-    },
+  return () => {
+    keys.forEach((down, key) => { if (Math.random() < (down ? LET_GO : PRESS)) keys[key] = 1 - down; });
+    return [...keys];
   };
 }
 
@@ -24,22 +22,15 @@ function gaitKeys(gait, frame, ticksPerFrame) {
   return gait.on.map(([start, end]) => Number(tick >= 0 && part(phase - start) < part(end - start)));
 }
 
-// log: numbers, one a frame, bit 0 is the first key. onEnd: after its last frame.
-function logPlayer(log, count, onEnd) {
-  return { next: frame => frame < log.length ? keysOf(log[frame], count) : null, onEnd };
-}
-
 // What train_player.py learned: {numbers}, first the log of the clock's period over 8 frames, then weights.
 function learnedPlayer({ numbers: [log, ...weights] }, meta) {
   const width = weights.length / meta.keys.length, turn = 2 * Math.PI / (8 * Math.exp(log));
   let before = null, life = 0;
-  return {
-    next: async (_frame, look) => {
-      const { z, over } = await look(), step = z.map((x, n) => before ? (x - before[n]) / meta.dz_std[n] : 0);
-      const features = [1, Math.sin(life * turn), Math.cos(life * turn), ...z, ...step];
-      [before, life] = over ? [null, 0] : [z, life + 1];
-      return meta.keys.map((_, key) =>
-        Number(features.reduce((sum, x, n) => sum + weights[key * width + n] * x, 0) > 0));
-    },
+  return async (_frame, look) => {
+    const { z, over } = await look(), step = z.map((x, n) => before ? (x - before[n]) / meta.dz_std[n] : 0);
+    const features = [1, Math.sin(life * turn), Math.cos(life * turn), ...z, ...step];
+    [before, life] = over ? [null, 0] : [z, life + 1];
+    return meta.keys.map((_, key) =>
+      Number(features.reduce((sum, x, n) => sum + weights[key * width + n] * x, 0) > 0));
   };
 }

@@ -50,6 +50,7 @@ async function openTruth(name) {
   loop.takeOver();
   const open = name === 'live' ? liveRunner(dream.meta) : recordedClip(self.DREAM_CLIPS[name], dream.meta);
   loop.setTruth(new Truth(await explain('There is nothing to compare with', open)));
+  byId('beside').value = name;
 }
 
 async function showEffects() {
@@ -70,14 +71,13 @@ function readOptions() {
   if (dream.frame && chance !== dream.temperature) dream.start = null;  // then no link can repeat the dream
   dream.temperature = chance;
   byId('chance-now').textContent = chance ? `${chance}×` : 'none';
-  document.body.dataset.crisp = isOn('crisp') ? 'yes' : '';
   if (loop.past.length) showMoment();
 }
 
 function connectControls() {
   byId('chances').hidden = !dream.noiseSize;
   byId('smooth').checked = !matchMedia('(prefers-reduced-motion: reduce)').matches;
-  const ids = ['smooth', 'crisp', 'ghost', 'ghosts', 'nudge', 'speed', 'chance', 'inside', 'compare'];
+  const ids = ['smooth', 'ghost', 'ghosts', 'nudge', 'speed', 'chance', 'inside', 'compare'];
   for (const id of ids) byId(id).addEventListener(byId(id).matches('details') ? 'toggle' : 'input', readOptions);
   readOptions();
 
@@ -96,10 +96,6 @@ function connectControls() {
   byId('link').onclick = () => copyLink(modelName);
   byId('full').onclick = toggleFull;
   byId('full').hidden = !document.fullscreenEnabled;
-  addEventListener('keydown', event => {
-    const isForUs = event.code === 'KeyF' && !event.ctrlKey && !event.metaKey && !event.altKey && !event.repeat;
-    if (isForUs && !keyboard.codes.includes('KeyF')) toggleFull();
-  });
   byId('model').onchange = ({ target }) => { location.href = `?model=${target.value}`; };
   addEventListener('hashchange', () => location.reload());  // another link in the same tab
 }

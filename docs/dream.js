@@ -22,9 +22,8 @@ function addToSum(sum, numbers) {
 }
 
 // A float tensor of these numbers, of zeros without any.
-function floats(shape, numbers) {
-  const size = shape.reduce((a, b) => a * b);
-  return new ort.Tensor('float32', numbers ? Float32Array.from(numbers) : new Float32Array(size), shape);
+function floats(shape, numbers = new Float32Array(shape.reduce((a, b) => a * b))) {
+  return new ort.Tensor('float32', Float32Array.from(numbers), shape);
 }
 
 // Row n of a tensor, seen as rows of its last dimension.
@@ -128,7 +127,7 @@ class Dream {
 
   // One frame on. keys: 1 or 0 for each of meta.keys.
   async step(keys) {
-    const noise = this.noiseSize ? drawNoise(this.seed, this.frame, this.noiseSize, this.temperature) : null;
+    const noise = drawNoise(this.seed, this.frame, this.noiseSize, this.temperature);
     this.state = await this.advance(this.state, keys, noise);
     this.log.push(bitsOf(keys));
     this.frame += 1;

@@ -27,37 +27,32 @@ function quantitiesOf({ z_low: low, z_high: high, z_std: std, readings = [] }) {
   return [...bodies, ...numbers];
 }
 
-// Its value in its unit, with a sign, as it is told from the average.
-const textOf = ({ unit }, value) => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(unit === 'm' ? 2 : 0)} ${unit}`;
+// A value in its unit, with a sign, as it is told from the average.
+const textOf = (unit, value) => `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(unit === 'm' ? 2 : 0)} ${unit}`;
 
-function makeSlider({ name, low, high, unit, does = '' }) {
-  const room = 0.3 * (high - low), title = unit ? name : `number ${name}`;
-  const slider = make('input', { type: 'range', min: low - room, max: high + room, step: (high - low) / 500, value: 0,
-    ariaLabel: title });
-  const lock = make('input', { type: 'checkbox', title: 'Lock', ariaLabel: `Lock ${title}` });
-  const text = make('small', {}, does), label = make('span', {}, name);
-  if (!unit) label.style.setProperty('--hue', hueOf(name - 1));
-  return { row: make('label', {}, label, slider, text, lock), slider, lock, text };
-}
-
-// Sliders for quantities into two boxes. onDrag(quantity, value) -> {show(z), hold(z) -> z with what is locked or dragged}
-function makeSliders({ bodies, numbers }, quantities, onDrag) {
-  const all = quantities.map(quantity => ({ quantity, ...makeSlider(quantity) }));
+// Sliders for all quantities, in their boxes -> {show(z), hold(z) -> z with what is locked or dragged}
+function makeSliders(meta) {
   let dragged = null;  // the slider that a pointer holds
-  const isHeld = ({ slider, lock }) => lock.checked || slider === dragged;
-  for (const { quantity, slider } of all) {
-    slider.addEventListener('input', () => onDrag(quantity, Number(slider.value)));
-    slider.addEventListener('pointerdown', () => { dragged = slider; });
-    for (const end of ['pointerup', 'pointercancel']) slider.addEventListener(end, () => { dragged = null; });
-  }
-  for (const { quantity, row } of all) (quantity.unit ? bodies : numbers).append(row);
+  const all = quantitiesOf(meta).map(({ name, low, high, unit, does = '', read, move }) => {
+    const room = 0.3 * (high - low), title = unit ? name : `number ${name}`;
+    const slider = make('input', { type: 'range', min: low - room, max: high + room, step: (high - low) / 500, value: 0,
+      ariaLabel: title });
+    const lock = make('input', { type: 'checkbox', title: 'Lock', ariaLabel: `Lock ${title}` });
+    const text = make('small', {}, does), label = make('span', {}, name);
+    if (!unit) label.style.setProperty('--hue', hueOf(name - 1));
+    byId(unit ? 'readings' : 'sliders').append(make('label', {}, label, slider, text, lock));
+    slider.oninput = ({ target: { value } }) => loop.queue(() => { dream.z = move(dream.z, Number(value)); });
+    slider.onpointerdown = () => { dragged = slider; };
+    slider.onpointerup = slider.onpointercancel = () => { dragged = null; };
+    return { unit, read, move, slider, text, isHeld: () => lock.checked || slider === dragged };
+  });
   return {
-    show: z => all.forEach(({ quantity, slider, lock, text }) => {
-      const value = quantity.read(z);
-      if (!isHeld({ slider, lock })) slider.value = value;
-      if (quantity.unit) text.textContent = slider.ariaValueText = textOf(quantity, value);
+    show: z => all.forEach(({ unit, read, slider, text, isHeld }) => {
+      const value = read(z);
+      if (!isHeld()) slider.value = value;
+      if (unit) text.textContent = slider.ariaValueText = textOf(unit, value);
     }),
-    hold: z => all.filter(isHeld).reduce((held, { quantity, slider }) => quantity.move(held, Number(slider.value)), z),
+    hold: z => all.reduce((held, { move, slider, isHeld }) => isHeld() ? move(held, Number(slider.value)) : held, z),
   };
 }
 
@@ -102,12 +97,6 @@ function drawMap(canvas, { axes, points }, moments) {
   }
   brush.stroke();
   brush.fillRect(here[0] - 5, here[1] - 5, 10, 10);
-}
-
-// The median and the 95th percentile of some numbers.
-function percentiles(numbers) {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  return [0.5, 0.95].map(share => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? NaN);
 }
 
 // How far z lies from encode(decode(z)) and from the training range

@@ -4,7 +4,7 @@
 const GIF_ENCODER = 'vendor/gifenc/gifenc.js';
 const GIF_WIDTH = 288;     // pixels
 const LINK_FRAMES = 6000;  // longer dreams make links that some programs cut
-const DAMAGED = 'this link is damaged';
+const DAMAGED = 'This link cannot be played: it is damaged.';
 
 const sumToText = sum => sum.toString(16).padStart(8, '0');
 
@@ -13,14 +13,9 @@ const modelMark = meta => meta.sha256['dynamics.onnx'].slice(0, 8);
 
 // Keys of a dream as text for a link: a letter (two from five keys on) for what is held, then for how many frames.
 function logToText(log, keys) {
-  const letters = Math.ceil(keys / 4);
-  let text = '';
-  for (let from = 0, to; from < log.length; from = to) {
-    for (to = from; to < log.length && log[to] === log[from]; to++);
-    for (let n = letters - 1; n >= 0; n--) text += String.fromCharCode(97 + (log[from] >> 4 * n & 15));
-    text += to - from;
-  }
-  return text;
+  const width = Math.ceil(keys / 4), letter = digit => String.fromCharCode(97 + parseInt(digit, 16));
+  const text = log.map(bits => bits.toString(16).padStart(width, '0')).join('').replace(/./g, letter);
+  return text.replace(new RegExp(`(.{${width}})\\1*`, 'g'), (run, held) => held + run.length / width);
 }
 
 // The text of logToText() -> numbers, one a frame. Raises an error if it is none.
@@ -57,37 +52,17 @@ function readAddress(text = location.search + location.hash) {
 function readLink(meta) {
   const { start, keys, sum, dream: mark, seed, chance = 1 } = readAddress();
   if (keys === undefined) return null;
-  must(mark, 'its end is missing');
+  must(mark, 'This link cannot be played: its end is missing.');
   must(Number(start) in meta.starts || mark !== modelMark(meta), DAMAGED);
   return { start: Number(start), log: textToLog(keys, meta.keys.length), sum, mark, seed: Number(seed),
     temperature: Number(chance) };
-}
-
-// Moments of the dream as an animated GIF in the shape of the game -> Blob. onProgress(share)
-async function makeGif(dream, moments, onProgress) {
-  if (!self.gifenc) await loadScript(GIF_ENCODER, 'The GIF encoder is missing.');
-  const [wide, high] = dream.meta.shape ?? [640, 400], height = Math.round(GIF_WIDTH * high / wide);
-  const small = surface(), large = surface(GIF_WIDTH, height);
-  const gif = gifenc.GIFEncoder();
-  for (const [n, moment] of moments.entries()) {
-    putFrame(small, await dream.paint(moment.state.z.data));
-    large.drawImage(small.canvas, 0, 0, GIF_WIDTH, height);
-    const { data } = large.getImageData(0, 0, GIF_WIDTH, height);
-    const palette = gifenc.quantize(data, 128), delay = dream.meta.frame_ms;
-    gif.writeFrame(gifenc.applyPalette(data, palette), GIF_WIDTH, height, { palette, delay });
-    if (n % 10 === 0) {
-      onProgress(n / moments.length);
-      await new Promise(requestAnimationFrame);
-    }
-  }
-  gif.finish();
-  return new Blob([gif.bytes()], { type: 'image/gif' });
 }
 
 // ---- what the buttons do
 
 // A link of another version of the model would not repeat its dream: that is said, and offered.
 function openLink(link) {
+  if (!link) return;
   const { mark, log, start } = link, own = modelMark(dream.meta);
   if (mark === own) return playLink(link, `A dream from a link: ${log.length} frames. Press any key to take over.`);
   const onclick = () => loop.queue(() => playLink(link, 'The keys of the link, in another version of the dream.'));
@@ -101,11 +76,13 @@ function playLink({ start, log, sum, seed, temperature }, text) {
   Object.assign(dream, { seed, temperature });
   byId('chance').value = temperature;
   readOptions();
-  loop.setPlayer('link', logPlayer(log, dream.meta.keys.length, () => {
+  loop.setPlayer('link', frame => {
+    if (frame < log.length) return keysOf(log[frame], dream.meta.keys.length);
     const own = sumToText(dream.sum), same = 'the same frames, bit for bit';
     const result = sum === own ? same : `the link says ${sum}, so this is another dream`;
     notice(`${log.length} frames repeated. Checksum ${own}: ${result}. Your turn.`);
-  }));
+    return null;
+  });
   notice(text);
 }
 
@@ -122,11 +99,24 @@ function copyLink(model) {
   }, () => {});
 }
 
+// The past up to the present moment as an animated GIF in the shape of the game.
 async function saveGif() {
-  const kept = byId('kept'), moments = loop.past.slice(0, loop.at + 1);
-  const gif = await makeGif(dream, moments, share => { kept.textContent = `Saving ${Math.round(100 * share)}%`; });
-  const href = URL.createObjectURL(gif);
-  make('a', { href, download: `${dream.meta.game}-dream.gif` }).click();
+  if (!self.gifenc) await loadScript(GIF_ENCODER, 'The GIF encoder is missing.');
+  const { shape: [wide, high] = [640, 400], frame_ms: delay, game } = dream.meta, kept = byId('kept');
+  const moments = loop.past.slice(0, loop.at + 1), height = Math.round(GIF_WIDTH * high / wide);
+  const small = surface(), large = surface(GIF_WIDTH, height), gif = gifenc.GIFEncoder();
+  for (const [n, { state }] of moments.entries()) {
+    putFrame(small, await dream.paint(state.z.data));
+    large.drawImage(small.canvas, 0, 0, GIF_WIDTH, height);
+    const { data } = large.getImageData(0, 0, GIF_WIDTH, height), palette = gifenc.quantize(data, 128);
+    gif.writeFrame(gifenc.applyPalette(data, palette), GIF_WIDTH, height, { palette, delay });
+    if (n % 10) continue;
+    kept.textContent = `Saving ${Math.round(100 * n / moments.length)}%`;
+    await new Promise(requestAnimationFrame);
+  }
+  gif.finish();
+  const file = new Blob([gif.bytes()], { type: 'image/gif' }), href = URL.createObjectURL(file);
+  make('a', { href, download: `${game}-dream.gif` }).click();
   setTimeout(() => URL.revokeObjectURL(href), 10000);  // ms: Safari reads it a little later
-  kept.textContent = `${moments.length} frames, ${megabytes(gif.size)} MB.`;
+  kept.textContent = `${moments.length} frames, ${megabytes(file.size)} MB.`;
 }

@@ -2,7 +2,7 @@
 // The keys that a person holds, from keyboard, pointers and gamepad alike, with one button for each.
 // The page, the runner and the app share this file: it knows no other script and no element but its box.
 //
-//   const keyboard = new HeldKeys(box, ['q', 'ArrowLeft'], { onKey, onRestart });
+//   const keyboard = new HeldKeys(box, ['q', 'ArrowLeft'], { onKey, commands: { KeyR: restart } });
 //   keyboard.held();   // [1, 0]: held now, or tapped since the last call
 
 const PARTS_MOVED = { q: 'thighs', w: 'thighs', o: 'calves', p: 'calves' };  // of QWOP and the runner
@@ -41,10 +41,10 @@ class HeldKeys {
   onGamepad = new Set();  // codes that the gamepad holds
   buttons = new Map();    // code: button
 
-  // box: where the buttons go, before anything that is in it. onKey(down): a key went down or up. onRestart: R was
-  // pressed (unless it is a key of the game), or Start on a gamepad. isTyping(event): the event is not for the game.
-  constructor(box, keys, { onKey = () => {}, onRestart = () => {}, isTyping = movesControl } = {}) {
-    Object.assign(this, { box, onKey, onRestart, isTyping });
+  // box: where the buttons go, before anything that is in it. onKey(down): a key went down or up. commands: what other
+  // codes do, {code: work}; Start on a gamepad is KeyR. isTyping(event): the event is not for the game.
+  constructor(box, keys, { onKey = () => {}, commands = {}, isTyping = movesControl } = {}) {
+    Object.assign(this, { box, onKey, commands, isTyping });
     this.setKeys(keys);
     addEventListener('keydown', event => this.onKeyDown(event));
     addEventListener('keyup', event => this.onKeyUp(event));
@@ -110,7 +110,7 @@ class HeldKeys {
     for (const code of before) if (!now.has(code)) this.release(code);
     this.onGamepad = now;
     const restarts = isDown(GAMEPAD_RESTART);
-    if (restarts && !this.restarts) this.onRestart();
+    if (restarts && !this.restarts) this.commands.KeyR?.();
     this.restarts = restarts;
   }
 
@@ -132,11 +132,11 @@ class HeldKeys {
 
   onKeyDown(event) {
     if (event.metaKey && !event.repeat) this.releaseAll();  // while Command is down, macOS hides that other keys go up
-    const isKey = this.buttons.has(event.code);
-    if (!isKey && event.code !== 'KeyR' || this.isShortcut(event) || this.isTyping(event)) return;
+    const isKey = this.buttons.has(event.code), command = this.commands[event.code];
+    if (!isKey && !command || this.isShortcut(event) || this.isTyping(event)) return;
     event.preventDefault();  // arrows and space would scroll, Firefox would search the page
     if (event.repeat) return;
-    if (!isKey) return this.onRestart();
+    if (!isKey) return command();
     this.nameButton(event.code, event.key);
     this.press(event.code);
   }

@@ -32,13 +32,11 @@ async function fail(error) {
     ? `The Content-Security-Policy of this site forbids what the dream needs: ${[...forbidden].join(', ')}.`
     : error.message;
   document.body.dataset.state = 'error';
-  byId('progress').hidden = true;
   say(text);
   speak(text);
-  const others = MODELS.filter(name => name !== modelName);
   byId('status-box').append(make('p', { className: 'row' },
     make('button', { onclick: () => location.reload() }, 'Try again'),
-    ...others.map(name => make('a', { href: `?model=${name}` }, `Dream ${name}`))));
+    ...MODELS.filter(name => name !== modelName).map(name => make('a', { href: `?model=${name}` }, `Dream ${name}`))));
 }
 
 const megabytes = size => (size / 1e6).toFixed(1);
@@ -47,7 +45,6 @@ const bytes = { arrived: 0, total: 0 };  // of all downloads, the total as far a
 
 function showProgress({ arrived, total }) {
   if (document.body.dataset.state !== 'loading') return;
-  byId('progress').hidden = false;
   if (total >= arrived) byId('progress').value = arrived / total;
   say(`Loading the dream: ${megabytes(arrived)} MB${total >= arrived ? ` of ${megabytes(total)}` : ''}`);
 }
@@ -100,7 +97,7 @@ async function openModel(name) {
   must(format, `model/${name}/model.js is damaged${forOwner(', or a Git LFS pointer: git lfs pull, or export it again')}.`);
   must([1, 2].includes(format), `model/${name} has format ${format}, the page plays 1 and 2: get both from one version.`);
   say('Unpacking…');
-  byId('progress').hidden = true;
+  byId('progress').removeAttribute('value');
   delete self.DREAM_MODEL;  // megabytes of text that is not needed any more
   delete self.ORT_WASM;
   return explain(`The dream did not start: try a current browser${forOwner(', or export the model again')}`,

@@ -20,7 +20,7 @@ class Loop {
   painted = null;      // the z that was painted last
   paintMs = 0;
   times = [];          // ms of the last frames: dynamics and decoder
-  past = [];           // moments: dream.here, metres, over, and of the truth {frame, rgba}
+  past = [];           // moments: dream.here, metres, over, and of the truth {goTo, rgba}
   at = -1;             // which of them the dream is at
   metres = 0;          // of this life
   over = false;        // has it ended?
@@ -56,10 +56,11 @@ class Loop {
   // ---- pictures
 
   draw(rgba) {
-    const { brush, truthBrush } = this;
+    const { brush, truthBrush, truth } = this;
     putFrame(brush, rgba);
     this.ghosts?.drawOver(brush, this.dream.frame);
-    if (!this.truth || !this.ghost) return;
+    if (truth) putFrame(truthBrush, truth.rgba);
+    if (!truth || !this.ghost) return;
     brush.globalAlpha = 0.4;
     brush.drawImage(truthBrush.canvas, 0, 0);
     brush.globalAlpha = 1;
@@ -78,21 +79,15 @@ class Loop {
 
   // ---- frames
 
-  // What a player sees: of the real game where that is played beside the dream, else of the dream.
-  async look() {
-    const { truth, dream, over } = this;
-    return truth ? { z: await dream.encode(truth.rgba), over: truth.state.over } : { z: dream.z, over };
-  }
-
-  // The keys for the next frame: of a recording, of a player, or those that a person holds.
+  // The keys for the next frame: of a recording, of a player, or those that a person holds. A player sees the real game
+  // where that is played beside the dream.
   async nextKeys() {
-    const { truth, player } = this;
+    const { truth, player, dream, over } = this;
     if (truth?.isRecorded) return truth.recordedKeys();
-    const keys = await player?.next(this.dream.frame, () => this.look());
-    if (player && !keys) {
-      this.setPlayer('you');
-      player.onEnd?.();
-    }
+    const look = async () => truth
+      ? { z: await dream.encode(truth.rgba), over: truth.state.over } : { z: dream.z, over };
+    const keys = await player?.(dream.frame, look);
+    if (player && !keys) this.setPlayer('you');
     return keys ?? this.keyboard.held();
   }
 
@@ -106,18 +101,12 @@ class Loop {
     if (this.over) this.view.fell();
     this.before = over || this.over ? null : state.z.data;  // the end of a life is a cut: nothing lies between its frames
     const held = this.view.hold(dream.z);
-    if (held !== dream.z) this.setZ(held);
+    if (held !== dream.z) dream.z = held;
     if (this.ghosts) this.view.ghosts(await this.ghosts.follow(dream, state, keys));
     if (!this.isPersonPlaying) this.keyboard.show(keys);
     if (this.truth) await this.nextTruth(keys);
     await this.lookAtDrift();
     this.remember();
-  }
-
-  // Other numbers in the middle of the dream
-  setZ(z) {
-    this.dream.z = z;
-    this.before = null;
   }
 
   // Metres of this life, and whether it has ended
@@ -141,7 +130,7 @@ class Loop {
   remember() {
     const { dream, metres, over, isOwn, truth } = this;
     this.past.splice(this.at + 1);
-    this.past.push({ ...dream.here, metres, over, isOwn, truth: truth && { frame: truth.frame, rgba: truth.rgba } });
+    this.past.push({ ...dream.here, metres, over, isOwn, truth: truth && { goTo: truth.frame, rgba: truth.rgba } });
     if (this.past.length > 1000 * KEPT_S / dream.meta.frame_ms) this.past.shift();
     this.at = this.past.length - 1;
     this.view.moment();
@@ -153,10 +142,7 @@ class Loop {
     const moment = this.past[this.at];
     this.dream.goTo(moment);
     Object.assign(this, { metres: moment.metres, over: moment.over, isOwn: moment.isOwn });
-    if (this.truth && moment.truth) {
-      putFrame(this.truthBrush, moment.truth.rgba);
-      this.truth.goTo = moment.truth.frame;
-    }
+    if (this.truth) Object.assign(this.truth, moment.truth);
     this.view.moment();
   }
 
@@ -165,8 +151,7 @@ class Loop {
     const { dream, truth } = this;
     if (truth) {
       truth.begin();
-      putFrame(this.truthBrush, truth.rgba);
-      from = truth.source.start === dream.meta.starts[0] ? 0 : truth.source.start;
+      from = truth.source.start;
     }
     if (typeof from === 'number') dream.restart(from);
     else dream.place(from);
@@ -193,7 +178,6 @@ class Loop {
   async nextTruth(keys) {
     const { truth, dream } = this;
     if (!truth.next(keys)) return this.begin();  // a clip begins again
-    putFrame(this.truthBrush, truth.rgba);
     if (this.compare || this.ghost) truth.differences.push(differenceOf(truth.rgba, await dream.paint()));
   }
 
@@ -212,11 +196,7 @@ class Loop {
       this.keyboard.pollGamepad();
       const queued = this.queued.splice(0);
       for (const work of queued) {
-        try {
-          await work();
-        } catch (error) {
-          this.view.notice(error.message);
-        }
+        await Promise.resolve().then(work).catch(error => this.view.notice(error.message));
         this.painted = this.before = null;
       }
       if (queued.length || this.paused) due = performance.now();
@@ -231,10 +211,8 @@ class Loop {
         early = 0;
         frames += 1;
       }
-      if (performance.now() > due) {
-        due = performance.now();
-        late += this.paused ? 0 : 1;
-      }
+      if (performance.now() > due && !this.paused) late += 1;
+      due = Math.max(due, performance.now());
 
       // what is to be seen at the next painting
       await this.show(this.paused ? 1 : 1 - Math.min((due - performance.now() - PAINTING_MS) / length, 1));

@@ -14,10 +14,8 @@ function fillTexts(meta) {
   else byId('real').hidden = game !== 'runner';
   byId('help-names').textContent = names.join(', ');
   byId('hint').hidden = keys.join('') !== 'qwop';
-  byId('readings-note').hidden = !meta.readings;
   byId('map-box').hidden = !meta.map;
   byId('about-model').textContent = `This one has ${megabytes(parameters)} million parameters.`;
-  byId('backend').textContent = `wasm, ${ort.env.wasm.numThreads} thread`;
   // The code lies above this folder; of GitHub Pages, in the repository of the same name.
   const pages = `${location.host}${location.pathname}`.match(/^([\w-]+)\.github\.io\/([\w.-]+)\//);
   byId('code').hidden = !pages && location.protocol !== 'file:';
@@ -26,15 +24,14 @@ function fillTexts(meta) {
 
 function fillLists({ game, gaits, keys, ticks_per_frame: ticks }) {
   const models = new Map([...MODELS.map(name => [name, name]), [modelName, game]]);
-  byId('model').append(...Array.from(models, ([name, text]) => new Option(text, name)));
-  byId('model').value = modelName;
+  byId('model').append(...Array.from(models, ([name, text]) => new Option(text, name, false, name === modelName)));
   addPlayer('random', 'random keys', () => randomPlayer(keys.length));
   if (dream.meta.readout) {
     addPlayer('learned', 'a player that learned in this dream', () => learnedPlayer(self.DREAM_PLAYER, dream.meta));
   }
   for (const [n, gait] of (gaits ?? []).entries()) {
     addPlayer(`gait${n}`, `a gait: ${Math.round(gait.score)} ${unitOf(dream.meta)} in the game`,
-      () => ({ next: frame => gaitKeys(gait, frame, ticks) }));
+      () => frame => gaitKeys(gait, frame, ticks));
   }
   if (game === 'runner') byId('beside').append(new Option('the real runner, live', 'live'));
 }
@@ -59,12 +56,11 @@ async function showStarts() {
 function connect() {
   keyboard = new HeldKeys(byId('keys'), dream.meta.keys, {
     onKey: down => { if (down && !loop.isPersonPlaying) loop.queue(() => loop.takeOver()); },
-    onRestart: () => loop.queue(() => loop.restart()),
+    commands: { KeyR: () => loop.queue(() => loop.restart()), KeyF: toggleFull },
   });
   const [brush, truthBrush] = ['picture', 'truth'].map(id => byId(id).getContext('2d'));
   loop = new Loop(dream, keyboard, brush, truthBrush, view);
-  const onDrag = (quantity, value) => loop.queue(() => loop.setZ(quantity.move(dream.z, value)));
-  sliders = makeSliders({ bodies: byId('readings'), numbers: byId('sliders') }, quantitiesOf(dream.meta), onDrag);
+  sliders = makeSliders(dream.meta);
   connectControls();
   connectPictures();
 }
@@ -78,18 +74,12 @@ async function start() {
   await showStarts();
   loop.begin(0);
   loop.draw(await dream.paint());
-  byId('controls').hidden = byId('first').hidden = false;
   document.body.dataset.state = 'ready';
   say(`Ready: ${dream.meta.game}, dreamed by ${megabytes(dream.meta.parameters)} million parameters.`);
   speak(byId('status').textContent);
   startTour();
   findClips().catch(error => notice(`The recorded clips are missing: ${error.message}`));
-  try {
-    const link = readLink(dream.meta);
-    if (link) openLink(link);
-  } catch (error) {
-    notice(`This link cannot be played: ${error.message}.`);
-  }
+  loop.queue(() => openLink(readLink(dream.meta)));
   await explain('The dream stopped: reload the page', loop.run());
 }
 

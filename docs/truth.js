@@ -1,7 +1,7 @@
 'use strict';
 // The truth beside the dream: the open runner's physics under the same keys, or recorded clips of a game.
 //
-// A source is {start: the dream's state at its first frame, begin() -> that frame, next(keys, t) -> frame t, or null
+// A source is {start: of the dream at its first frame, as loop.begin() takes it, begin() -> that frame, next(keys, t) -> frame t, or null
 // at the end, state(t) -> {metres, over} in frame t, keys(t): the recorded keys that are held after frame t, if it is a
 // recording}. Frames are rgba, 96 x 96.
 
@@ -15,13 +15,9 @@ class Truth {
   }
 
   begin() {
-    this.differences = [];  // from the dream, a number a frame
-    this.rewind();
-  }
-
-  rewind() {
     this.frame = 0;
     this.goTo = null;       // frame to return to before the next one
+    this.differences = [];  // from the dream, a number a frame
     this.played = [];       // keys of each frame
     this.seen = [];         // the last frames, {rgba, keys held after it}
     this.rgba = this.source.begin();
@@ -41,7 +37,7 @@ class Truth {
   next(keys) {
     if (this.goTo === null) return this.advance(keys);
     const played = this.played.slice(0, this.goTo);
-    this.rewind();
+    this.begin();
     for (const row of played) this.advance(row);
     return this.advance(keys);
   }
@@ -69,9 +65,7 @@ class Truth {
 
 // The open runner, live. It starts again when it has fallen, as in the recordings.
 async function liveRunner(meta) {
-  if (typeof Runner === 'undefined') {
-    for (const url of RUNNER_SCRIPTS) await loadScript(url);
-  }
+  for (const url of RUNNER_SCRIPTS) if (typeof Runner === 'undefined') await loadScript(url);
   const runner = new Runner(), brush = surface();
   const next = keys => {
     if (runner.over) runner.restart();
@@ -80,7 +74,7 @@ async function liveRunner(meta) {
     drawRunner(brush, runner);
     return brush.getImageData(0, 0, SIDE, SIDE).data;
   };
-  return { start: meta.starts[0], begin: () => { runner.restart(); return next([]); }, next,
+  return { start: 0, begin: () => { runner.restart(); return next([]); }, next,
     state: () => ({ metres: runner.score, over: runner.over }) };
 }
 
@@ -104,11 +98,8 @@ async function recordedClip(clip, meta) {
   };
 }
 
-// Root mean square difference of two pictures rgba -> 0 to 255
+// Root mean square difference of two opaque pictures rgba -> 0 to 255
 function differenceOf(a, b) {
-  let sum = 0;
-  for (let i = 0; i < a.length; i += 4) {
-    for (let k = i; k < i + 3; k++) sum += (a[k] - b[k]) ** 2;
-  }
-  return Math.sqrt(sum / (a.length / 4 * 3));
+  const total = a.reduce((sum, x, i) => sum + (x - b[i]) ** 2, 0);
+  return Math.sqrt(total / (a.length / 4 * 3));
 }

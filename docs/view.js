@@ -4,6 +4,7 @@
 let best = 0;  // metres that a person has run in this dream
 
 function showMoment() {
+  showMetres();
   const { past, at } = loop, { meta } = dream;
   byId('past').max = past.length - 1;
   byId('past').value = at;
@@ -26,8 +27,6 @@ function showDifferences(differences) {
 
 function showTruth(truth) {
   byId('truth-stage').hidden = !truth;
-  document.body.dataset.beside = truth ? 'yes' : '';
-  byId('stage').querySelector('figcaption').hidden = !truth;
   byId('sync').disabled = !truth || truth.isRecorded;
   if (!truth) byId('beside').value = '';
 }
@@ -56,7 +55,8 @@ function showFall() {
 }
 
 function showPace(rate, isLate) {
-  const [p50, p95] = percentiles(loop.times), fullRate = 1000 * loop.speed / dream.meta.frame_ms;
+  const times = loop.times.toSorted((a, b) => a - b), fullRate = 1000 * loop.speed / dream.meta.frame_ms;
+  const [p50, p95] = [0.5, 0.95].map(share => times[Math.round(share * (times.length - 1))] ?? NaN);
   const slow = isLate && rate < 0.9 * fullRate
     ? `: this machine is slow, the game's time runs ${(fullRate / rate).toFixed(1)} times slower` : '';
   byId('pace').textContent = loop.paused ? 'Paused.' : `${p50.toFixed(1)} ms a frame · ${rate.toFixed(1)} frames/s${slow}`;
@@ -65,11 +65,7 @@ function showPace(rate, isLate) {
 }
 
 const view = {
-  notice, truth: showTruth, pace: showPace, fell: showFall,
-  moment: () => {
-    showMetres();
-    showMoment();
-  },
+  notice, truth: showTruth, pace: showPace, fell: showFall, moment: showMoment,
   drift: (value, isPulled) => {
     Object.assign(byId('drift'), { value, title: value.toFixed(2) });
     byId('pulled').textContent = isPulled ? 'It drifts, and is pulled back.' : '';

@@ -48,11 +48,6 @@ def step(script, *arguments):
     return time.monotonic() - start
 
 
-def price(seconds, gpu=""):
-    """Dollars for so many seconds of a machine."""
-    return seconds * (CORES * CORE + GIBIBYTES * GIBIBYTE + GPU[gpu])
-
-
 def fetch(folder, target):
     """Copy a folder of the Volume to this machine."""
     for entry in volume.iterdir(folder, recursive=True):
@@ -80,7 +75,7 @@ def main(game: str = "runner", episodes: int = 190, live: int = 4000, parts: int
     for script, card, runs in plan:
         function = trainer if card else step
         seconds = list(function.starmap([(script, "--game", game, *arguments) for arguments in runs]))
-        total += price(sum(seconds), card)
+        total += sum(seconds) * (CORES * CORE + GIBIBYTES * GIBIBYTE + GPU[card])
         print(f"{script}: {len(runs)} x {sum(seconds) / len(runs):.0f} s {card}; {total:.2f} dollars "
               "in all, without starts and idle time")
     name = Path(game).stem

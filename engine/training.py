@@ -44,8 +44,7 @@ def pick_device(name=None):
             device = torch.device("cuda", parallel.LOCAL_RANK)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise SystemExit(f"no device {name} here ({data.first_line(error)}): "
-                         f"use --device {best}") from None
+        raise SystemExit(f"no device {name} here ({data.first_line(error)}): use --device {best}") from None
     parallel.join(device)
     return device, lambda: torch.autocast(device.type, torch.bfloat16, enabled=has_bfloat16(device))
 
@@ -61,8 +60,7 @@ def make_parser(doc, init_from_help):
 
 def use_original(parser, original):
     """Parse the arguments, --original in place of the defaults -> args. original: {option: value}."""
-    parser.add_argument("--original", action="store_true",
-                        help="the original's recipe in place of the defaults")
+    parser.add_argument("--original", action="store_true", help="the original's recipe, not the defaults")
     if parser.parse_known_args()[0].original:
         parser.set_defaults(**original)
     return parser.parse_args()
@@ -87,10 +85,11 @@ def make_schedule(optimizer, args, restart_epochs):
     return torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, cycle)
 
 
-def history_entry(args, recording, frames, seconds, device):
+def history_entry(args, recording, frames, seconds, device, figures):
     """What a training writes down of itself, for the history: a dict for JSON.
 
-    args: its arguments. recording: meta.json of its data. frames: in its training set. seconds: it took."""
+    args: its arguments. recording: meta.json of its data. frames: in its training set. seconds: it took.
+    figures: what it has reached."""
     facts = ("game", "policy", "seed", "ticks_per_frame", "url")
     processor = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     processes = f"{parallel.WORLD} processes, " if parallel.WORLD > 1 else ""
@@ -100,7 +99,7 @@ def history_entry(args, recording, frames, seconds, device):
             "data": {name: recording[name] for name in facts if name in recording},
             "frames": frames, "seconds": round(seconds),
             "machine": f"{processes}{platform.machine()}, {os.cpu_count()} cores, {processor}",
-            "torch": str(torch.__version__)}
+            "torch": str(torch.__version__), "figures": figures}
 
 
 def check_finite(loss, resume_path):
@@ -134,8 +133,7 @@ def load(path, kind, device="cpu"):
         model = kind(config(**checkpoint["config"]))
         model.load_state_dict(checkpoint["weights"])
     except UNREADABLE as error:
-        raise SystemExit(f"{path} is not a checkpoint of {script} ({data.reason(error)}): "
-                         f"{advice}") from None
+        raise SystemExit(f"{path} is not a checkpoint of {script} ({data.reason(error)}): {advice}") from None
     return model.to(device).eval(), checkpoint
 
 

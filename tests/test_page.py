@@ -921,7 +921,7 @@ def test_controls_that_the_browser_restores_are_applied_or_reset(open_page):
     shown = page.evaluate("""() => [byId('player').value, byId('beside').value, byId('crisp').checked,
         2 ** byId('speed').value, Number(byId('past').value)]""")
     real = page.evaluate("""() => [loop.player ? 'player' : 'you', loop.truth ? 'live' : '',
-        document.body.dataset.crisp === 'yes', loop.speed, loop.at]""")
+        getComputedStyle(byId('picture')).imageRendering === 'pixelated', loop.speed, loop.at]""")
     assert shown[:4] == real[:4] and shown[:2] == ["you", ""]
 
 
@@ -988,7 +988,6 @@ def test_a_dragged_number_changes_the_dream_and_a_locked_one_stays(page):
     frames_on(page, 4)
     page.wait_for_function("Number(byId('rate').textContent) > 1 && Number(byId('p50').textContent) > 0")
     page.wait_for_function("byId('drift').value > 0")
-    assert "wasm" in page.locator("#backend").text_content()
 
 
 @pytest.fixture(scope="module")
@@ -1091,6 +1090,7 @@ def test_the_real_runner_runs_beside_the_dream_under_the_same_keys(page):
     page.get_by_label("Beside the dream").select_option("live")
     page.wait_for_selector("#truth-stage:visible")
     page.wait_for_function("loop.truth.frame > 12 && loop.truth.differences.length > 5")
+    assert page.get_by_label("Beside the dream").input_value() == "live"  # so "nothing" can be chosen
     page.evaluate("pause(true)")
     same = between(page, """async () => {
       const here = new Runner();
@@ -1209,7 +1209,7 @@ def test_a_link_of_another_version_is_offered_from_its_start(page):
 
 
 def test_a_dream_that_was_changed_by_hand_has_no_link(page):
-    between(page, "async () => loop.setZ(dream.z.with(0, 0.5))")
+    between(page, "async () => { dream.z = dream.z.with(0, 0.5); }")
     unfold(page, "keep")
     page.get_by_role("button", name="Copy a link").click()
     assert "no link can repeat it" in page.locator("#kept").text_content()
@@ -1290,7 +1290,7 @@ def test_random_keys_are_the_same_for_the_same_random_numbers(page):
       const { random } = Math, rows = [];
       Math.random = () => numbers.shift();
       const player = randomPlayer(4);
-      while (numbers.length) rows.push(player.next());
+      while (numbers.length) rows.push(player());
       Math.random = random;
       return rows;
     }""", numbers.ravel().tolist())
@@ -1304,7 +1304,7 @@ def test_the_learned_player_is_the_same(page):
     dz_std = page.evaluate("dream.meta.dz_std")
     keys = page.evaluate("""async ([numbers, z]) => {
       const player = learnedPlayer({ numbers }, dream.meta), rows = [];
-      for (const [n, row] of z.entries()) rows.push(await player.next(n, () => ({ z: row, over: n === 5 })));
+      for (const [n, row] of z.entries()) rows.push(await player(n, () => ({ z: row, over: n === 5 })));
       return rows;
     }""", [numbers.tolist(), z.tolist()])
     step = np.diff(z, axis=0, prepend=z[:1])

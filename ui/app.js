@@ -20,7 +20,7 @@ let wake = () => {};      // what to do when a key changes
 let starting = false, inFlight = 0, lastAnswer = 0, drawn = [];
 const isTyping = ({ target }) => isAway() ||
   !element.contains(target) && Boolean(target.closest?.("input, textarea, select, [contenteditable]"));
-const keyboard = new HeldKeys(find(".keys"), [], { onKey, onRestart: () => start(), isTyping });
+const keyboard = new HeldKeys(find(".keys"), [], { onKey, commands: { KeyR: () => start() }, isTyping });
 
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 const say = (text) => { if (state.textContent !== text) state.textContent = text; };

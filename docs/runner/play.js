@@ -10,7 +10,7 @@ const canvas = element("canvas");
 const context = canvas.getContext("2d");
 
 const runner = new Runner();
-const keyboard = new HeldKeys(element("buttons"), KEYS, { onRestart: restart });
+const keyboard = new HeldKeys(element("buttons"), KEYS, { commands: { KeyR: restart } });
 let ticksDone = 0, epoch = performance.now(), best = 0;
 let recording = null; // { keys: a hexadecimal digit a frame, ticks } while a play is recorded
 
