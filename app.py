@@ -64,7 +64,7 @@ class Visitor:
         self.lock, self.calls = threading.Lock(), threading.BoundedSemaphore(MAX_CALLS)
 
     def restart(self, model, player, state):
-        """Begin at a start state -> its frame, uint8 (1, 96, 96, 3). player: who learned in it, or None."""
+        """Begin at a start state -> its frame, uint8 (1, 96, 96, 3). player: a Player, or None."""
         self.model, self.player, self.state, self.steps, self.over = model, player, state, 0, False
         self.seed, self.life, self.dz = secrets.randbits(32), 0, 0 * state[0]
         self.keys = [0] * len(model.meta["keys"])

@@ -224,7 +224,7 @@ def make_map(z, std):
 
 
 def layer_sizes(layers, x):
-    """What each layer with weights gives, from the input x on -> [[height, width, channels] or [width]]"""
+    """What each convolution and linear layer gives, from x on -> [[height, width, channels] or [width]]"""
     sizes = []
     for layer in layers:
         x = layer(x)

@@ -29,7 +29,7 @@ STRIDE = 32                          # frames from the start of one rollout to t
 # ----------------------------------------------------------------------------------------------------- frames
 
 def psnr(frames, truth):
-    """Peak signal-to-noise ratio in dB of uint8 arrays of one shape, from the mean squared error of all."""
+    """Peak signal-to-noise ratio in dB of arrays in 0..255 that broadcast, from their mean squared error."""
     error = np.square(frames.astype(np.float32) - truth.astype(np.float32)).mean()
     return float(10 * np.log10(255 ** 2 / max(error, 1e-9)))
 

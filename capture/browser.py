@@ -64,7 +64,7 @@ class Lost(GameError):
 
 
 def find_browser(playwright):
-    """Path of Playwright's own Chromium, else of an installed one, or of Chrome. Ends the program without."""
+    """Path of Playwright's own Chromium, an installed one, or Chrome. Ends the program if there is none."""
     names = "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge"
     windows = os.environ.get("PROGRAMFILES", "C:/Program Files")
     for path in (playwright.chromium.executable_path, *map(shutil.which, names),
@@ -76,7 +76,7 @@ def find_browser(playwright):
 
 
 def only(game, server):
-    """Flags: a browser finds nothing but the recorder's port, the game's own host, and what it allows."""
+    """Flags of a browser that finds the recorder's port, the game's host, what it allows, and no other."""
     hosts = [server.address.removeprefix("http://"), *game.allow]
     if "://" in game.url:
         url = urlsplit(game.url)

@@ -83,6 +83,7 @@ def load_game(name, url=None):
     if not ships and (ROOT / "games" / path.name).exists():
         raise SystemExit(f"{path}: a game that ships is called {path.stem}, and its data lies in "
                          f"data/{path.stem}: give this file another name")
+    fields["fresh"] = game.fresh  # recordings depend on it, also where the description leaves it out
     digest = hashlib.sha256(json.dumps(fields, sort_keys=True, default=str).encode())
     if game.serve:
         game.serve = str((ROOT if ships else path.resolve().parent) / game.serve)

@@ -45,6 +45,7 @@ const bytes = { arrived: 0, total: 0 };  // of all downloads, the total as far a
 
 function showProgress({ arrived, total }) {
   if (document.body.dataset.state !== 'loading') return;
+  byId('progress').hidden = false;
   if (total >= arrived) byId('progress').value = arrived / total;
   say(`Loading the dream: ${megabytes(arrived)} MB${total >= arrived ? ` of ${megabytes(total)}` : ''}`);
 }
@@ -97,7 +98,7 @@ async function openModel(name) {
   must(format, `model/${name}/model.js is damaged${forOwner(', or a Git LFS pointer: git lfs pull, or export it again')}.`);
   must([1, 2].includes(format), `model/${name} has format ${format}, the page plays 1 and 2: get both from one version.`);
   say('Unpacking…');
-  byId('progress').removeAttribute('value');
+  byId('progress').hidden = true;
   delete self.DREAM_MODEL;  // megabytes of text that is not needed any more
   delete self.ORT_WASM;
   return explain(`The dream did not start: try a current browser${forOwner(', or export the model again')}`,

@@ -84,6 +84,7 @@ class Loop {
   async nextKeys() {
     const { truth, player, dream, over } = this;
     if (truth?.isRecorded) return truth.recordedKeys();
+    truth?.catchUp();
     const look = async () => truth
       ? { z: await dream.encode(truth.rgba), over: truth.state.over } : { z: dream.z, over };
     const keys = await player?.(dream.frame, look);

@@ -7,7 +7,7 @@ const LOOK = 640;     // pixels: the size in which margins are looked for, and t
 
 // Does a canvas give back what was painted? Some browsers add noise to it, against fingerprinting.
 function givesBack() {
-  const brush = surface(), data = Uint8Array.from({ length: 4 * SIDE * SIDE }, (_, i) => i % 4 === 3 ? 255 : i * 7);
+  const brush = surface(), data = Uint8Array.from({ length: 4 * SIDE * SIDE }, (_, i) => i % 4 === 3 ? 255 : i * 7 >> 2);
   putFrame(brush, data);
   return brush.getImageData(0, 0, SIDE, SIDE).data.every((x, i) => x === data[i]);
 }

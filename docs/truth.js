@@ -1,9 +1,9 @@
 'use strict';
 // The truth beside the dream: the open runner's physics under the same keys, or recorded clips of a game.
 //
-// A source is {start: of the dream at its first frame, as loop.begin() takes it, begin() -> that frame, next(keys, t) -> frame t, or null
-// at the end, state(t) -> {metres, over} in frame t, keys(t): the recorded keys that are held after frame t, if it is a
-// recording}. Frames are rgba, 96 x 96.
+// A source is {start: of the dream beside it, as loop.begin() takes it, begin() -> its first frame, next(keys, t) ->
+// frame t, or null at the end, state(t) -> {metres, over} in frame t, keys(t): the recorded keys that are held after
+// frame t, if it is a recording}. Frames are rgba, 96 x 96.
 
 const RUNNER_SCRIPTS = ['vendor/planck/planck.min.js', 'runner/runner.js'];
 const SYNC_FRAMES = 10;  // "set the dream to the truth" shows the dream so many true frames
@@ -32,17 +32,18 @@ class Truth {
     return this.source.keys(this.goTo ?? this.frame);
   }
 
-  // One frame on -> false at the end. After going back the truth is first played up to there: the same keys give the
-  // same frames.
-  next(keys) {
-    if (this.goTo === null) return this.advance(keys);
-    const played = this.played.slice(0, this.goTo);
+  // After going back, play up to there: the same keys give the same frames.
+  catchUp() {
+    if (this.goTo === null) return;
+    const played = this.played.slice(0, this.goTo), differences = this.differences.slice(0, this.goTo);
     this.begin();
-    for (const row of played) this.advance(row);
-    return this.advance(keys);
+    for (const row of played) this.next(row);
+    this.differences = differences;
   }
 
-  advance(keys) {
+  // One frame on -> false at the end
+  next(keys) {
+    this.catchUp();
     this.seen = [...this.seen, { rgba: this.rgba, keys }].slice(-SYNC_FRAMES);
     this.played.push(keys);
     this.frame += 1;
@@ -53,6 +54,7 @@ class Truth {
 
   // Show the dream the last true frames, so that its state is that of the truth.
   async setDream(dream) {
+    this.catchUp();
     const frames = [...this.seen, { rgba: this.rgba }], latents = [];
     for (const { rgba } of frames) latents.push(await dream.encode(rgba));
     dream.place({ z: latents[0] });
@@ -98,8 +100,8 @@ async function recordedClip(clip, meta) {
   };
 }
 
-// Root mean square difference of two opaque pictures rgba -> 0 to 255
+// Root mean square difference of two pictures rgba, without alpha -> 0 to 255
 function differenceOf(a, b) {
-  const total = a.reduce((sum, x, i) => sum + (x - b[i]) ** 2, 0);
+  const total = a.reduce((sum, x, i) => i % 4 === 3 ? sum : sum + (x - b[i]) ** 2, 0);
   return Math.sqrt(total / (a.length / 4 * 3));
 }

@@ -55,7 +55,7 @@ function showFall() {
 }
 
 function showPace(rate, isLate) {
-  const times = loop.times.toSorted((a, b) => a - b), fullRate = 1000 * loop.speed / dream.meta.frame_ms;
+  const times = [...loop.times].sort((a, b) => a - b), fullRate = 1000 * loop.speed / dream.meta.frame_ms;
   const [p50, p95] = [0.5, 0.95].map(share => times[Math.round(share * (times.length - 1))] ?? NaN);
   const slow = isLate && rate < 0.9 * fullRate
     ? `: this machine is slow, the game's time runs ${(fullRate / rate).toFixed(1)} times slower` : '';

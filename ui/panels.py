@@ -101,7 +101,7 @@ def comparison(models, data_folder, scratch):
 # ---------------------------------------------------------------------------------------------- your training
 
 def training(page, folder, scratch):
-    """The tab with logs, contact sheets and reports of data/<game>, if there are any. scratch: for copies."""
+    """The tab with logs, sheets and reports of data/<game>, if there are any. scratch: for copies."""
 
     def games():
         return sorted({path.parent.name for path in folder.glob("*/*")})
