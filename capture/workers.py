@@ -95,9 +95,9 @@ def check_arguments(args, episodes):
 def make_policy(game, args):
     """The policy that these options ask for. args: those of add_arguments()."""
     gaits, has_player = policies.load_gaits(game.gaits), bool(getattr(args, "player", None))
-    name = "player" if has_player else args.policy or "mix"
-    if name == "player" and not has_player:
+    if args.policy == "player" and not has_player:
         raise SystemExit("these episodes were chosen by a player: name it with --player, or another --data")
+    name = "player" if has_player else args.policy or "mix"
     if name == "gait" and not gaits:
         raise SystemExit(f"{game.name} has no gaits in {game.gaits}: run  python -m capture.search_gaits "
                          f"--game {args.game}  first, or use --policy mix")

@@ -15,9 +15,13 @@ class Truth {
   }
 
   begin() {
+    this.differences = [];  // from the dream, a number a frame
+    this.rewind();
+  }
+
+  rewind() {
     this.frame = 0;
     this.goTo = null;       // frame to return to before the next one
-    this.differences = [];  // from the dream, a number a frame
     this.played = [];       // keys of each frame
     this.seen = [];         // the last frames, {rgba, keys held after it}
     this.rgba = this.source.begin();
@@ -35,10 +39,10 @@ class Truth {
   // After going back, play up to there: the same keys give the same frames.
   catchUp() {
     if (this.goTo === null) return;
-    const played = this.played.slice(0, this.goTo), differences = this.differences.slice(0, this.goTo);
-    this.begin();
+    const played = this.played.slice(0, this.goTo);
+    this.differences.splice(this.goTo);
+    this.rewind();
     for (const row of played) this.next(row);
-    this.differences = differences;
   }
 
   // One frame on -> false at the end
