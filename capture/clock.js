@@ -18,11 +18,11 @@
   });
   RealDate.prototype.constructor = window.Date;
   Date.now = () => Math.floor(EPOCH + now);
-  const tells = (owner, name, get) => Object.defineProperty(owner.prototype, name, { configurable: true, get });
-  tells(Performance, "timeOrigin", () => EPOCH);
-  tells(Event, "timeStamp", () => now);
-  tells(AnimationTimeline, "currentTime", () => now);
-  tells(AudioContext, "currentTime", () => now / 1000);
+  const defineGetter = (owner, name, get) => Object.defineProperty(owner.prototype, name, { configurable: true, get });
+  defineGetter(Performance, "timeOrigin", () => EPOCH);
+  defineGetter(Event, "timeStamp", () => now);
+  defineGetter(AnimationTimeline, "currentTime", () => now);
+  defineGetter(AudioContext, "currentTime", () => now / 1000);
 
   // ---- what waits for a time
   window.requestAnimationFrame = (call) => { frames.set(++lastId, call); return lastId; };
@@ -181,8 +181,8 @@
     }
     sounds.set(media, { at, since: plays ? now : null, timer: ends ? setTimeout(end, left) : 0, src: media.src });
   }
-  tells(HTMLMediaElement, "paused", function () { return isPaused(this); });
-  tells(HTMLMediaElement, "ended", function () { return isPaused(this) && timeOf(this) === lengthOf(this); });
+  defineGetter(HTMLMediaElement, "paused", function () { return isPaused(this); });
+  defineGetter(HTMLMediaElement, "ended", function () { return isPaused(this) && timeOf(this) === lengthOf(this); });
   Object.defineProperty(HTMLMediaElement.prototype, "currentTime", {
     configurable: true, get() { return timeOf(this); }, set(at) { moveSound(this, at, !isPaused(this)); } });
   HTMLMediaElement.prototype.play = function () {

@@ -197,16 +197,13 @@
     }
     gl.viewport = (...box) => { view.box = box; apply(); };
     gl.scissor = (...box) => { clip.box = box; apply(); };
-    gl.enable = (what) => {
-      if (what !== gl.SCISSOR_TEST) { real.enable(what); return; }
-      clips = true;
-      apply();
-    };
-    gl.disable = (what) => {
-      if (what !== gl.SCISSOR_TEST) { real.disable(what); return; }
-      clips = false;
-      apply();
-    };
+    for (const [name, on] of [["enable", true], ["disable", false]]) {
+      gl[name] = (what) => {
+        if (what !== gl.SCISSOR_TEST) { real[name](what); return; }
+        clips = on;
+        apply();
+      };
+    }
     gl.bindFramebuffer = (point, buffer) => {
       if (point !== gl.READ_FRAMEBUFFER) target = buffer;
       real.bindFramebuffer(point, buffer || tiles);

@@ -8,7 +8,6 @@ const players = { you: () => null };  // name in the list: makes the player
 function pause(paused) {
   loop.paused = paused;
   byId('pause').textContent = paused ? 'Resume' : 'Pause';
-  byId('pause').ariaPressed = paused;
 }
 
 function addPlayer(name, text, open) {
@@ -54,7 +53,7 @@ async function openTruth(name) {
 }
 
 async function showEffects() {
-  const names = dream.meta.keys.map(key => nameOf(codeOf(key)));
+  const names = [...keyboard.buttons.values()].map(button => button.firstChild.data);
   const effects = await effectsOf(dream, Math.round(EFFECT_MS / dream.meta.frame_ms));
   byId('effects').replaceChildren(...effects.map(({ keys, rgba }) =>
     thumbnail('span', rgba, names.filter((_, key) => keys[key]).join(' ') || 'no key')));
@@ -66,11 +65,12 @@ function readOptions() {
   const isOn = id => byId(id).checked, ghosts = dream.noiseSize && isOn('ghosts') ? loop.ghosts ?? new Ghosts() : null;
   Object.assign(loop, { smooth: isOn('smooth'), ghost: isOn('ghost'), pullBack: isOn('nudge'), ghosts,
     watchDrift: byId('inside').open, compare: byId('compare').open, speed: 2 ** Number(byId('speed').value) });
-  byId('speed-now').textContent = `${Number(loop.speed.toPrecision(2))}×`;
+  byId('speed-now').textContent = byId('speed').ariaValueText = `${Number(loop.speed.toPrecision(2))}×`;
   const chance = Number(byId('chance').value);
   if (dream.frame && chance !== dream.temperature) dream.start = null;  // then no link can repeat the dream
   dream.temperature = chance;
   byId('chance-now').textContent = chance ? `${chance}×` : 'none';
+  if (!ghosts) byId('fallen').textContent = '';
   if (loop.past.length) showMoment();
 }
 
@@ -82,9 +82,11 @@ function connectControls() {
   readOptions();
 
   const works = { restart: () => loop.restart(), watch: () => loop.isPersonPlaying ? watch() : loop.takeOver(),
-    sync: () => loop.truth.setDream(dream), gif: saveGif, 'show-effects': showEffects };
+    sync: () => loop.truth.setDream(dream).then(() => loop.remember()), gif: saveGif, 'show-effects': showEffects };
   for (const [id, work] of Object.entries(works)) byId(id).onclick = () => loop.queue(work);
-  byId('restart').querySelector('kbd').hidden = keyboard.codes.includes('KeyR');  // then R is a key of the game
+  for (const [id, code] of [['restart', 'KeyR'], ['full', 'KeyF']]) {
+    byId(id).querySelector('kbd').hidden = keyboard.codes.includes(code);  // then it is a key of the game
+  }
   byId('pause').onclick = () => pause(!loop.paused);
   const standing = work => { pause(true); loop.queue(work); };
   const isPast = () => loop.at + 1 < loop.past.length;
@@ -96,6 +98,9 @@ function connectControls() {
   byId('link').onclick = () => copyLink(modelName);
   byId('full').onclick = toggleFull;
   byId('full').hidden = !document.fullscreenEnabled;
-  byId('model').onchange = ({ target }) => { location.href = `?model=${target.value}`; };
+  byId('model').onchange = ({ target }) => {
+    location.href = `?model=${target.value}`;
+    target.value = modelName;  // for whoever comes back
+  };
   addEventListener('hashchange', () => location.reload());  // another link in the same tab
 }

@@ -32,7 +32,8 @@ function textToLog(text, keys) {
 
 function linkTo(dream, model) {
   const { start, log, sum, meta, noiseSize, seed, temperature: chance } = dream, keys = logToText(log, meta.keys.length);
-  const parts = { start, keys, sum: sumToText(sum), dream: modelMark(meta), ...noiseSize ? { seed, chance } : {} };
+  // The model's mark comes last: a link without all of it was cut
+  const parts = { start, keys, ...noiseSize ? { seed, chance } : {}, sum: sumToText(sum), dream: modelMark(meta) };
   return `${location.href.split(/[?#]/)[0]}?${new URLSearchParams({ model })}#${new URLSearchParams(parts)}`;
 }
 
@@ -52,7 +53,7 @@ function readAddress(text = location.search + location.hash) {
 function readLink(meta) {
   const { start, keys, sum, dream: mark, seed, chance = 1 } = readAddress();
   if (keys === undefined) return null;
-  must(mark, 'This link cannot be played: its end is missing.');
+  must(mark?.length === 8, 'This link cannot be played: its end is missing.');
   must(Number(start) in meta.starts || mark !== modelMark(meta), DAMAGED);
   return { start: Number(start), log: textToLog(keys, meta.keys.length), sum, mark, seed: Number(seed),
     temperature: Number(chance) };
@@ -65,17 +66,21 @@ function openLink(link) {
   if (!link) return;
   const { mark, log, start } = link, own = modelMark(dream.meta);
   if (mark === own) return playLink(link, `A dream from a link: ${log.length} frames. Press any key to take over.`);
-  const onclick = () => loop.queue(() => playLink(link, 'The keys of the link, in another version of the dream.'));
+  const onclick = () => loop.queue(() => playLink(link, 'The keys of the link, in another version of the dream: it goes its own way.'));
   notice(`This link was made with version ${mark} of the dream. This is version ${own}, where it would be another dream. `,
     make('button', { onclick }, `Play its keys from ${start in dream.meta.starts ? 'its' : 'the'} start`));
 }
 
 function playLink({ start, log, sum, seed, temperature }, text) {
+  pause(false);
+  for (const box of document.querySelectorAll('#nudge, .sliders :checked')) box.checked = false;  // they would change it
+  byId('chance').value = temperature;
   loop.setTruth(null);
   loop.begin(start in dream.meta.starts ? start : 0);
-  Object.assign(dream, { seed, temperature });
-  byId('chance').value = temperature;
   readOptions();
+  Object.assign(dream, { seed, temperature });
+  loop.at = -1;
+  loop.remember();  // with that seed
   loop.setPlayer('link', frame => {
     if (frame < log.length) return keysOf(log[frame], dream.meta.keys.length);
     const own = sumToText(dream.sum), same = 'the same frames, bit for bit';
@@ -89,7 +94,7 @@ function playLink({ start, log, sum, seed, temperature }, text) {
 function copyLink(model) {
   const kept = byId('kept');
   kept.textContent = dream.log.length > LINK_FRAMES ? 'This dream is too long for a link. Restart first.'
-    : 'This dream was changed by hand, or started from a picture: no link can repeat it. Restart first.';
+    : 'This dream was changed on its way, or did not begin at a start state: no link can repeat it. Restart first.';
   if (dream.start === null || dream.log.length > LINK_FRAMES) return;
   const href = linkTo(dream, model), link = make('a', { href }, `This link repeats ${dream.log.length} frames`);
   kept.replaceChildren(link);
@@ -112,11 +117,11 @@ async function saveGif() {
     gif.writeFrame(gifenc.applyPalette(data, palette), GIF_WIDTH, height, { palette, delay });
     if (n % 10) continue;
     kept.textContent = `Saving ${Math.round(100 * n / moments.length)}%`;
-    await new Promise(requestAnimationFrame);
+    await new Promise(done => setTimeout(done));
   }
   gif.finish();
   const file = new Blob([gif.bytes()], { type: 'image/gif' }), href = URL.createObjectURL(file);
-  make('a', { href, download: `${game}-dream.gif` }).click();
-  setTimeout(() => URL.revokeObjectURL(href), 10000);  // ms: Safari reads it a little later
-  kept.textContent = `${moments.length} frames, ${megabytes(file.size)} MB.`;
+  const link = make('a', { href, download: `${game}-dream.gif` }, 'Save it again');
+  kept.replaceChildren(`${moments.length} frames, ${megabytes(file.size)} MB. `, link);
+  link.click();
 }

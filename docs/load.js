@@ -3,9 +3,6 @@
 
 const MODELS = ['qwop', 'runner'];  // those that ship
 const ENGINE = 'vendor/onnxruntime-web/ort-wasm.js';
-// A function with two SIMD instructions: WebAssembly that takes it can run the engine.
-const SIMD = Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15,
-  253, 98, 11);
 
 // Whoever opens the page like this may run commands; everybody else is not told any.
 const isLocal = location.protocol === 'file:' || /^(localhost|127\.|\[::1\])/.test(location.host);
@@ -87,7 +84,6 @@ async function openModel(name) {
   must(/^[\w-]+$/.test(name), `"${name}" is not a model name: letters, digits, - and _ only.`);
   must(self.WebAssembly, 'This browser has no WebAssembly, or it is off: allow it or try another browser.');
   must(self.DecompressionStream, 'This browser is too old: try a current Chrome, Edge, Firefox or Safari.');
-  must(WebAssembly.validate(SIMD), 'The WebAssembly of this browser has no SIMD: try a current browser or a newer machine.');
   const noEngine = `The engine is missing${forOwner(': get all of docs, or run  python docs/vendor/vendor.py')}.`;
   const maker = `: make it with  python export.py --game ${name} --out docs/model/${name}`;
   const noModel = `There is no dream called "${name}" here${forOwner(maker)}.`;
@@ -101,6 +97,6 @@ async function openModel(name) {
   byId('progress').hidden = true;
   delete self.DREAM_MODEL;  // megabytes of text that is not needed any more
   delete self.ORT_WASM;
-  return explain(`The dream did not start: try a current browser${forOwner(', or export the model again')}`,
+  return explain(`The dream did not start: try a current browser, a newer machine${forOwner(', or export the model again')}`,
     openDream(engine, model));
 }

@@ -13,6 +13,7 @@ class Loop {
   speed = 1;           // options: these and the next line
   paused = false; smooth = true; ghost = false; compare = false; watchDrift = false; pullBack = false;
   queued = [];
+  queue = work => this.queued.push(work);
   player = null;       // who plays if not a person: see auto.js
   truth = null;        // what plays beside the dream: see truth.js
   ghosts = null;       // other dreams over it: see ghosts.js
@@ -20,7 +21,7 @@ class Loop {
   painted = null;      // the z that was painted last
   paintMs = 0;
   times = [];          // ms of the last frames: dynamics and decoder
-  past = [];           // moments: dream.here, metres, over, and of the truth {goTo, rgba}
+  past = [];           // moments: dream.here, metres, over; of the truth {returnTo, rgba, state}, difference
   at = -1;             // which of them the dream is at
   metres = 0;          // of this life
   over = false;        // has it ended?
@@ -30,10 +31,6 @@ class Loop {
   // ghosts(fallen), pace(frames/s, isLate), hold(z) -> z with what is to stay as it is}
   constructor(dream, keyboard, brush, truthBrush, view) {
     Object.assign(this, { dream, keyboard, brush, truthBrush, view });
-  }
-
-  queue(work) {
-    this.queued.push(work);
   }
 
   get isPersonPlaying() {
@@ -105,9 +102,9 @@ class Loop {
     if (held !== dream.z) dream.z = held;
     if (this.ghosts) this.view.ghosts(await this.ghosts.follow(dream, state, keys));
     if (!this.isPersonPlaying) this.keyboard.show(keys);
-    if (this.truth) await this.nextTruth(keys);
+    const difference = this.truth ? await this.nextTruth(keys) : null;
     await this.lookAtDrift();
-    this.remember();
+    this.remember(difference);
   }
 
   // Metres of this life, and whether it has ended
@@ -128,10 +125,11 @@ class Loop {
   // ---- the past
 
   // Put the present moment at the end of the past; what came after it is forgotten.
-  remember() {
+  remember(difference = null) {
     const { dream, metres, over, isOwn, truth } = this;
     this.past.splice(this.at + 1);
-    this.past.push({ ...dream.here, metres, over, isOwn, truth: truth && { goTo: truth.frame, rgba: truth.rgba } });
+    this.past.push({ ...dream.here, metres, over, isOwn, difference,
+      truth: truth && { returnTo: truth.frame, rgba: truth.rgba, state: truth.state } });
     if (this.past.length > 1000 * KEPT_S / dream.meta.frame_ms) this.past.shift();
     this.at = this.past.length - 1;
     this.view.moment();
@@ -144,7 +142,6 @@ class Loop {
     this.dream.goTo(moment);
     Object.assign(this, { metres: moment.metres, over: moment.over, isOwn: moment.isOwn });
     if (this.truth) Object.assign(this.truth, moment.truth);
-    this.view.moment();
   }
 
   // Start again from start state number `from`, or from a state {z, h, c}; with the truth, if it is there, from its own.
@@ -176,10 +173,12 @@ class Loop {
     if (truth) this.begin();
   }
 
+  // The truth one frame on -> how it differs from the dream, or null where nobody looks
   async nextTruth(keys) {
     const { truth, dream } = this;
-    if (!truth.next(keys)) return this.begin();  // a clip begins again
-    if (this.compare || this.ghost) truth.differences.push(differenceOf(truth.rgba, await dream.paint()));
+    if (!truth.next(keys)) this.begin();  // a clip begins again
+    else if (this.compare || this.ghost) return differenceOf(truth.rgba, await dream.paint());
+    return null;
   }
 
   // ---- time
@@ -187,19 +186,21 @@ class Loop {
   // Step, draw, wait for the next painting. A slow machine slows the game's time; it never jumps. A key that a person
   // presses or releases brings the next frame forward by up to half a frame; the one after it is on time again.
   async run() {
-    let due = performance.now(), since = due, frames = 0, late = 0, length = 1;
+    let due = performance.now(), since = due, frames = 0, late = 0, span = 1;
+    document.addEventListener('visibilitychange', () => {  // nothing is painted while the page is hidden
+      due = since = performance.now();
+      frames = late = 0;
+    });
     for (;;) {
       await new Promise(requestAnimationFrame);
-      while (document.hidden) {
-        await eventOf(document, 'visibilitychange');
-        due = performance.now();
-      }
+      if (document.hidden) continue;
       this.keyboard.pollGamepad();
       const queued = this.queued.splice(0);
       for (const work of queued) {
         await Promise.resolve().then(work).catch(error => this.view.notice(error.message));
         this.painted = this.before = null;
       }
+      if (queued.length) this.view.moment();
       if (queued.length || this.paused) due = performance.now();
 
       // the frames that are due
@@ -208,7 +209,7 @@ class Loop {
       for (let n = 0; n < CATCH_UP && !this.paused && performance.now() >= due - early; n++) {
         await this.nextFrame();
         due += frameMs;
-        length = Math.max(due - performance.now(), 1);  // until the frame after this one
+        span = Math.max(due - performance.now(), 1);  // ms over which what lies between two frames is painted
         early = 0;
         frames += 1;
       }
@@ -216,7 +217,7 @@ class Loop {
       due = Math.max(due, performance.now());
 
       // what is to be seen at the next painting
-      await this.show(this.paused ? 1 : 1 - Math.min((due - performance.now() - PAINTING_MS) / length, 1));
+      await this.show(this.paused ? 1 : 1 - Math.min((due - performance.now() - PAINTING_MS) / span, 1));
 
       // once a second, the pace
       const seconds = (performance.now() - since) / 1000;

@@ -29,9 +29,6 @@ function thumbnail(kind, rgba, text, properties) {
   return make(kind, properties, small.canvas, text);
 }
 
-// Wait for the next event of this kind.
-const eventOf = (target, type) => new Promise(resolve => target.addEventListener(type, resolve, { once: true }));
-
 // Tell screen readers what matters. Of several texts within a second they get the last.
 const speaking = { timer: 0, next: 0 };
 function speak(text) {

@@ -3,6 +3,8 @@
 
 const REAL = /^https?:\/\/(?!localhost|127\.)/;  // an address of the real game that others can open, too
 
+const KINDS = { random: 'random keys', gait: 'a running gait', human: 'human-like keys', held: 'long-held keys' };  // of clips
+
 const modelName = readAddress().model || 'runner';
 let dream = null, keyboard = null, loop = null, sliders = null;
 
@@ -30,7 +32,7 @@ function fillLists({ game, gaits, keys, ticks_per_frame: ticks }) {
     addPlayer('learned', 'a player that learned in this dream', () => learnedPlayer(self.DREAM_PLAYER, dream.meta));
   }
   for (const [n, gait] of (gaits ?? []).entries()) {
-    addPlayer(`gait${n}`, `a gait: ${Math.round(gait.score)} ${unitOf(dream.meta)} in the game`,
+    addPlayer(`gait${n}`, `a rhythm of keys: ${Math.round(gait.score)} ${unitOf(dream.meta)} in the game`,
       () => frame => gaitKeys(gait, frame, ticks));
   }
   if (game === 'runner') byId('beside').append(new Option('the real runner, live', 'live'));
@@ -38,11 +40,9 @@ function fillLists({ game, gaits, keys, ticks_per_frame: ticks }) {
 
 // Clips lie beside the model, if it has any; they are loaded when the panel opens.
 async function findClips() {
-  if (!dream.meta.sha256['clips.js']) return;
-  if (!byId('compare').open) await eventOf(byId('compare'), 'toggle');
   await loadScript(`model/${modelName}/clips.js`);
   for (const [n, clip] of self.DREAM_CLIPS.entries()) {
-    byId('beside').append(new Option(`recorded: ${clip.kind} keys`, String(n)));
+    byId('beside').append(new Option(`recorded: ${KINDS[clip.kind]}`, String(n)));
   }
 }
 
@@ -63,6 +63,10 @@ function connect() {
   sliders = makeSliders(dream.meta);
   connectControls();
   connectPictures();
+  if (!dream.meta.sha256['clips.js']) return;
+  byId('compare').addEventListener('toggle', () => findClips().catch(error => {
+    notice(`The recorded clips are missing: ${error.message}`);
+  }), { once: true });
 }
 
 async function start() {
@@ -78,7 +82,6 @@ async function start() {
   say(`Ready: ${dream.meta.game}, dreamed by ${megabytes(dream.meta.parameters)} million parameters.`);
   speak(byId('status').textContent);
   startTour();
-  findClips().catch(error => notice(`The recorded clips are missing: ${error.message}`));
   loop.queue(() => openLink(readLink(dream.meta)));
   await explain('The dream stopped: reload the page', loop.run());
 }

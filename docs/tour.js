@@ -3,8 +3,8 @@
 
 function startTour() {
   try {
-    if (localStorage.getItem('tour')) return;
-    localStorage.setItem('tour', 'shown');
+    if (localStorage.getItem('dream-tour')) return;
+    localStorage.setItem('dream-tour', 'shown');
   } catch {
     return;  // nothing can be stored: it would come each time
   }

@@ -6,7 +6,7 @@
 // frame t, if it is a recording}. Frames are rgba, 96 x 96.
 
 const RUNNER_SCRIPTS = ['vendor/planck/planck.min.js', 'runner/runner.js'];
-const SYNC_FRAMES = 10;  // "set the dream to the truth" shows the dream so many true frames
+const SYNC_FRAMES = 10;  // "Move the dream to where the game is" shows the dream so many true frames
 
 class Truth {
   constructor(source) {
@@ -15,33 +15,23 @@ class Truth {
   }
 
   begin() {
-    this.differences = [];  // from the dream, a number a frame
-    this.rewind();
-  }
-
-  rewind() {
     this.frame = 0;
-    this.goTo = null;       // frame to return to before the next one
+    this.returnTo = null;   // frame to return to before the next one
     this.played = [];       // keys of each frame
     this.seen = [];         // the last frames, {rgba, keys held after it}
     this.rgba = this.source.begin();
-  }
-
-  // Of the real game now: {metres of this life, over: has it ended?}
-  get state() {
-    return this.source.state(this.frame);
+    this.state = this.source.state(0);  // now: {metres of this life, over: has it ended?}
   }
 
   recordedKeys() {
-    return this.source.keys(this.goTo ?? this.frame);
+    return this.source.keys(this.returnTo ?? this.frame);
   }
 
   // After going back, play up to there: the same keys give the same frames.
   catchUp() {
-    if (this.goTo === null) return;
-    const played = this.played.slice(0, this.goTo);
-    this.differences.splice(this.goTo);
-    this.rewind();
+    if (this.returnTo === null) return;
+    const played = this.played.slice(0, this.returnTo);
+    this.begin();
     for (const row of played) this.next(row);
   }
 
@@ -52,7 +42,7 @@ class Truth {
     this.played.push(keys);
     this.frame += 1;
     const rgba = this.source.next(keys, this.frame);
-    if (rgba) this.rgba = rgba;
+    if (rgba) Object.assign(this, { rgba, state: this.source.state(this.frame) });
     return Boolean(rgba);
   }
 

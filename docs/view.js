@@ -16,7 +16,8 @@ function showMoment() {
     drawNumbers(byId('chart'), meta, trail, frames);
     if (meta.map) drawMap(byId('map'), meta.map, trail);
   }
-  if (loop.truth?.differences.length) showDifferences(loop.truth.differences);
+  const differences = past.slice(0, at + 1).flatMap(({ difference }) => difference ?? []);
+  if (differences.length) showDifferences(differences);
 }
 
 function showDifferences(differences) {
@@ -59,9 +60,9 @@ function showPace(rate, isLate) {
   const [p50, p95] = [0.5, 0.95].map(share => times[Math.round(share * (times.length - 1))] ?? NaN);
   const slow = isLate && rate < 0.9 * fullRate
     ? `: this machine is slow, the game's time runs ${(fullRate / rate).toFixed(1)} times slower` : '';
-  byId('pace').textContent = loop.paused ? 'Paused.' : `${p50.toFixed(1)} ms a frame · ${rate.toFixed(1)} frames/s${slow}`;
+  const figures = `${p50.toFixed(1)} ms a frame (95% within ${p95.toFixed(1)}) · ${rate.toFixed(1)} frames/s`;
+  byId('pace').textContent = loop.paused ? 'Paused.' : figures + slow;
   byId('smooth').checked = loop.smooth;
-  for (const [id, figure] of Object.entries({ rate, p50, p95 })) byId(id).textContent = figure.toFixed(1);
 }
 
 const view = {

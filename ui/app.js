@@ -68,11 +68,11 @@ async function ask(name, call) {
 async function start() {
   if (starting) return;
   starting = true;
-  const answer = await ask("start", { visitor, model: model.name, start: Number(starts.value) });
+  const { name } = model, answer = await ask("start", { visitor, model: name, start: Number(starts.value) });
   if (answer) {
     if (answer.visitor !== visitor) shown = 0;
     visitor = answer.visitor;
-    lost = false;
+    lost = model.name !== name;  // another dream was chosen meanwhile: play() starts again
     show(answer, visitor);
   } else await sleep(1000);
   starting = false;
@@ -107,6 +107,7 @@ async function nextDue(due) {
 async function play() {
   let due = performance.now();
   while (element.isConnected) {
+    keyboard.pollGamepad();
     const resting = isAway() || paused && !once;
     if (lost) await start();
     else if (resting && performance.now() - lastAnswer > STAY_MS) await ask("stay", { visitor });
@@ -121,7 +122,6 @@ async function play() {
 
 function setPaused(on) {
   paused = on;
-  pause.setAttribute("aria-pressed", on);
   pause.textContent = on ? "Play" : "Pause";
 }
 

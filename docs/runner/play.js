@@ -76,6 +76,7 @@ function tick() {
 
 function frame(now) {
   requestAnimationFrame(frame);
+  keyboard.pollGamepad();
   const due = Math.floor((now - epoch) / TICK_MS + 1e-6);
   if (due - ticksDone > MAX_CATCH_UP) { // a hidden tab or a slow machine: let the rest of the time go
     epoch += (due - ticksDone - MAX_CATCH_UP) * TICK_MS;
