@@ -2,7 +2,7 @@
 # make test                            lint, and the fast tests (installs everything, and a browser if there is none)
 # make test-all                        the slow tests too; on Linux installs Firefox and WebKitGTK for them
 # make dream GAME=path/to/game.py      every step for a game of yours: from nothing to a playable model
-# make rounds GAME=path/to/game.py     the same again and again: what a player learned in one dream is recorded for the next
+# make rounds GAME=path/to/game.py     and more: a player learns in the dream, and its real play teaches the dream, in turn
 # make pipeline                        make dream for the open runner, small
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -41,23 +41,25 @@ dream: .venv/all .venv/browser
 	$(call STEP,evaluate)
 	@echo "play it:  $(BIN)/python app.py --model $(DATA)/$(NAME)/model"
 
-# The runs of each round's player become the gaits (mygame_gaits.json) that the next round records, with slips and pauses.
+# A round: the dream learns from the play of the last round's player (not in the first round), a player learns in the
+# dream, and plays the real game 32 times. Its play, with changes in each life, is what the next round learns from.
 rounds: .venv/all .venv/browser
-	@case "$(abspath $(GAME))" in $(CURDIR)/games/*.py) false ;; *.py) ;; *) false ;; esac || \
-		{ echo "name a game of yours, which has a score: make rounds GAME=mygame.py"; exit 1; }
-	@grep -q "^score" $(GAME) || { echo "$(GAME) has no score, by which a player learns: add one"; exit 1; }
-	@! grep -qs '"gaits"' $(GAME:.py=_gaits.json) || { echo "$(GAME:.py=_gaits.json) is of a search: move it away"; exit 1; }
+	@grep -q "^score" $(GAME) || { echo "name a game with a score, by which a player learns: make rounds GAME=mygame.py"; exit 1; }
+	test -e $(DATA)/$(NAME)/model/meta.json || $(MAKE) dream
 	for n in $$(seq $(ROUNDS)); do \
-		runs=$(DATA)/round$$n/played/$(NAME)/frames/keys.json; \
-		test -e $$runs || make dream learn DATA=$(DATA)/round$$n || exit 1; \
-		cp $$runs $(GAME:.py=_gaits.json); \
+		[ $$n = 1 ] || test -e $(DATA)/taught$$n || { $(MAKE) teach ROUND=$$n && touch $(DATA)/taught$$n; } || exit 1; \
+		test -e $(DATA)/round$$n/$(NAME)/frames/meta.json || { $(call STEP,train_player); } || exit 1; \
+		$(PLAY) --data $(DATA)/round$$n --frames 600 || exit 1; \
 	done
 
-# A player whose runs are being recorded learns no more.
-learn:
-	test -e $(DATA)/played/$(NAME)/frames/meta.json || { $(call STEP,train_player); }
-	time $(BIN)/python collect.py --game $(GAME) --data $(DATA)/played --player $(DATA)/$(NAME)/model/player.json \
-		--episodes 32 --frames 600
+PLAY = $(BIN)/python collect.py --game $(GAME) --player $(DATA)/$(NAME)/model/player.json
+teach:
+	$(PLAY) --data $(DATA)/played$(ROUND) --wander 0.3 --episodes 96
+	$(call STEP,encode) --add $(patsubst %,$(DATA)/played%,$(shell seq 2 $(ROUND)))
+	cp $(DATA)/$(NAME)/lstm.pt $(DATA)/$(NAME)/before.pt
+	rm -f $(DATA)/$(NAME)/lstm_resume.pt
+	$(call STEP,train_lstm) --init-from $(DATA)/$(NAME)/before.pt --epochs 2
+	$(call STEP,export)
 
 pipeline:
 	$(MAKE) dream GAME=runner EPISODES=80 LIVE=600 AE_EPOCHS=6
@@ -91,4 +93,4 @@ VENV = $(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python
 		webkit2gtk-driver xvfb $$(command -v firefox > /dev/null || echo firefox-esr))
 	@touch $@
 
-.PHONY: play test test-all dream rounds learn pipeline
+.PHONY: play test test-all dream rounds teach pipeline

@@ -5,7 +5,7 @@ Writes  data/<game>/frames/episode_*.npz, keys.json, meta.json, contact_sheet.pn
         with --held-out: data/<game>/held_out/<kind of keys>.npz, meta.json
 
     python collect.py --game runner --episodes 190        # 48,640 frames
-    python collect.py --game qwop                         # the real game, from its page (--url: a local copy)
+    python collect.py --game qwop --url copy/Athletics.html      # the real game, from a local copy
     python collect.py --game mygame.py --check            # is the description right? What to change
     python collect.py --game runner --replay keys.json    # key lists: of another recording, or your own play
     python collect.py --game runner --held-out            # what evaluate.py measures on, never trained on
@@ -103,14 +103,12 @@ def read_key_lists(folder, game, args):
 def record_held_out(game, folder, args):
     """Record what evaluate.py measures on, one file for each kind of keys: a few whole episodes, and of more
     episodes only the first frames, the keys and the falls, from which lives are counted. Of rhythms only the
-    keys, the falls and the metres."""
+    keys, the falls and the metres. `constant` is what long dreams without keys, and with all, lie beside."""
     gaits, choices = policies.load_gaits(game.gaits), policies.combinations(len(game.keys))
     # kind: whole episodes, episodes that only count lives or metres, frames of each
-    kinds = {"random": (4, args.lives, args.frames), "human": (4, args.lives, args.frames),
-             "held": (2 + len(game.keys), 0, args.frames),
-             "choices": (6 * len(choices), 0, policies.FORK + 10)}
-    if gaits:
-        kinds["gait"] = (4, args.lives, args.frames)
+    names = ("random", "human", "held", *(["gait"] if gaits else []))
+    kinds = dict.fromkeys(names, (4, args.lives, args.frames)) | {
+        "constant": (2, 0, args.frames), "choices": (6 * len(choices), 0, policies.FORK + 10)}
     if game.score:
         kinds["rhythms"] = (0, args.rhythms, RHYTHM)
     meta = workers.describe(game, args) | {"seed": args.seed + HELD_OUT_SEED, "policy": None}
@@ -120,7 +118,9 @@ def record_held_out(game, folder, args):
     lists = {}
     for kind, (whole, lives, frames) in kinds.items():
         if not (folder / f"{kind}.npz").exists():
-            policy = policies.Policy(kind, len(game.keys), frames, args.ticks_per_frame, meta["seed"], gaits)
+            name = "held" if kind == "constant" else kind  # of which the first hold no key, and all
+            policy = policies.Policy(name, len(game.keys), frames, args.ticks_per_frame, meta["seed"], gaits,
+                                     is_test=kind != "constant")
             lists |= {(kind, n): policy(n) for n in range(whole + lives)}
     policy = policies.Policy(None, len(game.keys), args.frames, args.ticks_per_frame, None, gaits, lists)
     sink = partial(keep, {kind: whole for kind, (whole, _, _) in kinds.items()})
@@ -189,6 +189,8 @@ def main():
                         help="instead: play these key lists, as episodes after those of the folder")
     parser.add_argument("--player", type=Path, metavar="FILE",
                         help="instead: this player.json, in its model folder, chooses the keys")
+    parser.add_argument("--wander", type=float, default=0.0,
+                        help="with --player: change its numbers by up to so much, other ones in each life")
     parser.add_argument("--held-out", action="store_true",
                         help="instead: record the episodes that evaluate.py measures on")
     parser.add_argument("--check", action="store_true",
@@ -217,10 +219,9 @@ def main():
     if args.check:
         with data.disk_errors(frames.parent):
             raise SystemExit(check(game, args, frames.with_name("check.png")))
-    if player and (player["keys"], player["ticks_per_frame"]) != (game.keys, args.ticks_per_frame):
-        raise SystemExit(f"{args.player} plays with the keys {player['keys']} at {player['ticks_per_frame']} "
-                         f"ticks a frame, not {game.keys} at {args.ticks_per_frame}: "
-                         "name a player of this game")
+    own = {"game": game.name, "keys": game.keys, "ticks_per_frame": args.ticks_per_frame}
+    if player and (wrong := data.difference(player, own)):
+        raise SystemExit(f"{args.player} plays with {wrong}: name a player of this game, or its --game")
     folder = held_out if args.held_out else frames
     with data.disk_errors(folder), data.lock(folder):
         folder.mkdir(exist_ok=True)

@@ -12,17 +12,12 @@ Shapes: E episodes, T frames of an episode, Z latent features, K keys
 import argparse
 import errno
 import json
-import lzma
 import os
 import re
 import shlex
 import signal
-import struct
 import sys
 import tempfile
-import tokenize
-import zipfile
-import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,9 +30,6 @@ KINDS = ("random", "gait", "human", "held")  # of held-out episodes' keys, as re
 RHYTHMS = "rhythms.npz"     # of held-out episodes: of which only keys, falls and metres are kept
 HELD_OUT = 20               # one whole episode in 20 is never trained on: it only measures
 CONTEXT = 10                # true frames that a rollout has seen before it begins
-UNREADABLE = (OSError, ValueError, EOFError, TypeError, RuntimeError, AttributeError, MemoryError,
-              LookupError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, tokenize.TokenError,
-              struct.error)  # what numpy raises for a damaged .npz file
 
 
 def first_line(error):
@@ -109,13 +101,22 @@ def make_parser(doc):
 
 
 def without_folders(argument):
-    """An argument as text, an absolute path as its last name: a model that is shared tells no user names."""
-    return Path(argument).name if Path(argument).is_absolute() else str(argument)
+    """An argument as text, an absolute path as its last name, also after `=`: a model that is shared tells no
+    user names."""
+    option, equals, value = str(argument).rpartition("=")
+    return option + equals + (Path(value).name if Path(value).is_absolute() else value)
 
 
 def command_line():
     """The command that runs this program, as it is written down of what it makes."""
     return shlex.join([Path(sys.argv[0]).name, *map(without_folders, sys.argv[1:])])
+
+
+def difference(meta, own):
+    """The first thing in which a meta.json differs from what is `own` {name: value}, as "keys [...], not
+    [...]"; None if nothing does."""
+    return next((f"{name} {meta[name]}, not {value}" for name, value in own.items()
+                 if meta.get(name, value) != value), None)
 
 
 def run(main, stopped):
@@ -198,11 +199,13 @@ def load_episode(path, names=("frames", "keys", "restart")):
 
 
 def read_arrays(path, names):
-    """Those of the named arrays that an .npz file has -> dict. Raises ValueError if it cannot be read."""
+    """Those of the named arrays that an .npz file has -> dict. Raises ValueError if it is damaged."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in names if name in archive}
-    except UNREADABLE as error:
+    except PermissionError:  # the file may be whole
+        raise
+    except Exception as error:  # numpy has no kind of its own for this
         raise ValueError(f"damaged or not an .npz file ({reason(error)})") from None
 
 
@@ -341,6 +344,7 @@ class Latents:
     restart: np.ndarray     # (E, T)
     over: np.ndarray        # (E, T)
     meta: dict
+    score: np.ndarray = None  # (E, T) where the game tells it
 
     def split(self):
         """Which episodes to train on, which are held out: two int arrays that index the others."""
@@ -351,13 +355,16 @@ class Latents:
 def load_latents(folder):
     """All of data/<game>/latents. Ends the program with one line if there are none that fit together."""
     names = ("z", "keys", "restart", "over")
-    episodes = dict(load_episodes(folder, names, maker="encode.py"))
+    episodes = dict(load_episodes(folder, (*names, "score"), maker="encode.py"))
+    score = None
     try:
         arrays = [np.stack([episode[name] for episode in episodes.values()]) for name in names]
+        if all("score" in episode for episode in episodes.values()):
+            score = np.stack([episode["score"] for episode in episodes.values()])
     except ValueError:  # none, or of different shapes
         raise SystemExit(f"the {len(episodes)} readable episodes in {folder} do not fit together: "
                          "move them away and run encode.py again") from None
-    return Latents(np.array(list(episodes)), *arrays, read_json(folder / "meta.json") or {})
+    return Latents(np.array(list(episodes)), *arrays, read_json(folder / "meta.json") or {}, score)
 
 
 def game_folder(data, game):

@@ -2,10 +2,11 @@
 stored.
 
 Reads   data/<game>/ae.pt, data/<game>/frames
-Writes  data/<game>/latents/episode_*.npz   z (T, Z), keys (T, K), restart, over (T,); meta.json
+Writes  data/<game>/latents/episode_*.npz   z (T, Z), keys (T, K), restart, over, score (T,); meta.json
 
     python encode.py --game runner                  # what is recorded
     python encode.py --game runner --live 4000      # then on to 4,000 episodes, encoded as they are played
+    python encode.py --game runner --add a b        # and what a player has played there
     python encode.py --game runner --merge a b      # copy what other machines have encoded in a/ and b/
 
 Live episodes are recorded as collect.py did. Stop it at any time: the same command goes on.
@@ -23,24 +24,28 @@ from capture import workers
 from capture.games import load_game
 from engine import training
 
-NAMES = ("frames", "keys", "restart", "over")
+NAMES = ("frames", "keys", "restart", "over", "score")
+ADDED = 10 ** 6  # number of the first episode of the first folder to --add, and so on
 
 
 class Encode:
     """Writes the latents of an episode: in this process or, as it is picklable, in a worker that records."""
 
-    def __init__(self, folder, device="cpu", encoder=None):
-        """folder: of the game. encoder: of its ae.pt, on the device; a worker opens it itself."""
-        self.folder, self.device, self.encoder = folder, device, encoder
+    def __init__(self, folder, made_with, device="cpu", encoder=None):
+        """folder: of the game. made_with: hash of its encoder. encoder: of its ae.pt, on the device; a worker
+        opens it itself."""
+        self.folder, self.made_with, self.device, self.encoder = folder, made_with, device, encoder
 
     def __call__(self, episode, arrays):
         if self.encoder is None:
             torch.set_num_threads(1)  # each worker has one core
             self.encoder = training.load(self.folder / "ae.pt", models.Autoencoder)[0].encoder
+            training.check_encoder(self.made_with, self.encoder, "what was encoded so far",
+                                   "run encode.py again")
         with torch.no_grad():
             z = models.in_batches(self.encoder, torch.from_numpy(arrays["frames"].copy()).to(self.device))
-        data.save_episode(data.episode_path(self.folder / "latents", episode),
-                          {"z": z.cpu().numpy(), **{name: arrays[name] for name in NAMES[1:]}})
+        rest = {name: arrays[name] for name in NAMES[1:] if name in arrays}
+        data.save_episode(data.episode_path(self.folder / "latents", episode), {"z": z.cpu().numpy(), **rest})
 
 
 def is_same(old, new):
@@ -74,6 +79,9 @@ def merge(latents, others):
 def main():
     parser = data.make_parser(__doc__)
     parser.add_argument("--live", type=int, default=0, help="how many episodes there are to be in all")
+    parser.add_argument("--add", nargs="+", default=[], metavar="DATA",
+                        help="--data folders in which a player has played the game (collect.py --player): "
+                             "encode these episodes, too. Later name the same folders first")
     parser.add_argument("--device", help="for recorded episodes: cpu, cuda or mps; the best by default")
     parser.add_argument("--merge", nargs="+", default=[], metavar="DATA",
                         help="instead: copy the latents that lie in these --data folders into this one")
@@ -102,6 +110,15 @@ def main():
         game = load_game(args.game, args.url)
         workers.check_meta(frames / "meta.json", workers.describe(game, args))
         policy = workers.make_policy(game, args)
+    sources = {0: frames}
+    for n, other in enumerate(args.add, 1):
+        sources[n * ADDED] = other = data.game_folder(other, args.game) / "frames"
+        played = data.read_json(other / "meta.json")
+        own = ("game", "keys", "ticks_per_frame", "frames", "description")
+        if played is None:
+            raise SystemExit(f"no episodes in {other}: run collect.py --player first")
+        if wrong := data.difference(played, {name: recording[name] for name in own if name in recording}):
+            raise SystemExit(f"{other} was recorded with {wrong}: record it like {frames}")
     with data.disk_errors(folder), data.lock(latents):
         latents.mkdir(exist_ok=True)
         # Latents of another autoencoder or recording are of no use any more
@@ -115,20 +132,24 @@ def main():
             data.write_json(latents / "meta.json", meta)
         data.set_damaged_aside(latents, ("z", *NAMES[1:]))
         done = data.episode_files(latents)
-        stored = [n for n in files if n not in done]
+        stored = {first: [n for n in data.episode_files(source) if first + n not in done]
+                  for first, source in sources.items()}
+        count = sum(map(len, stored.values()))
         live = [n for n in range(args.live)[args.part] if n not in done and n not in files]
-        print(f"{len(done)} episodes are encoded in {latents}, {len(stored) + len(live)} to do; {device}")
+        print(f"{len(done)} episodes are encoded in {latents}, {count + len(live)} to do; {device}")
 
         # Recorded episodes here, on the device; live ones in the workers that play them
-        with tqdm(total=(len(stored) + len(live)) * recording["frames"], unit=" frames", unit_scale=True,
+        with tqdm(total=(count + len(live)) * recording["frames"], unit=" frames", unit_scale=True,
                   smoothing=0.05) as bar:
-            encode = Encode(folder, device, model.encoder)
-            wanted = set(stored).__contains__
-            for number, arrays in data.load_episodes(frames, NAMES, wanted) if stored else ():
-                encode(number, arrays)
-                bar.update(recording["frames"])
+            encode = Encode(folder, meta["encoder"], device, model.encoder)
+            for first, numbers in stored.items():
+                wanted = set(numbers).__contains__
+                source = data.load_episodes(sources[first], NAMES, wanted) if numbers else ()
+                for number, arrays in source:
+                    encode(first + number, arrays)
+                    bar.update(recording["frames"])
             if live:
-                for _ in workers.record(game, policy, live, args, Encode(folder), bar):
+                for _ in workers.record(game, policy, live, args, Encode(folder, meta["encoder"]), bar):
                     pass  # it is written there
 
 

@@ -91,7 +91,8 @@ def measure(model, kinds, rhythms, dream_frames, seed):
         figures["choices"], shown["control"] = metrics.measure_choices(
             model, kinds["choices"], z["choices"], probes)
     figures["stability"], shown["survival"] = metrics.measure_stability(
-        model, {kind: z[kind] for kind in whole}, dream_frames, np.random.default_rng(seed))
+        model, {kind: z[kind] for kind in (*whole, "constant") if kind in z}, dream_frames,
+        np.random.default_rng(seed))
     figures["falls"], shown["lives"] = metrics.measure_falls(model, kinds, z)
     if transfer := metrics.measure_transfer(model, rhythms):
         figures["transfer"] = transfer
@@ -209,6 +210,10 @@ def main():
             raise SystemExit(f"{model.folder} has other keys or another pace than {models[0].folder}: "
                              "compare models of one game")
     held_out = args.held_out or data.held_out_folder(folder)
+    own = {name: models[0].meta.get(name) for name in ("game", "keys", "ticks_per_frame")}
+    if wrong := data.difference(data.read_json(held_out / "meta.json") or {}, own):
+        raise SystemExit(f"{held_out} was recorded with {wrong} as {models[0].folder}: name another --game, "
+                         "--model or --held-out, or run collect.py --held-out")
     kinds, rhythms = data.load_held_out(held_out), data.load_rhythms(held_out)
     old = {}
     for path in earlier:

@@ -4,7 +4,9 @@ Reads   data/<game>/ae.pt, lstm.pt, latents, frames/meta.json (or latents/meta.j
         data/<game>/held_out or held_out/<game>
 Writes  <out>/encoder.onnx    frames uint8 (N, 96, 96, 3) -> z (N, Z)
         <out>/decoder.onnx    z (N, Z) -> rgba uint8 (N, 96, 96, 4), alpha 255
-        <out>/dynamics.onnx   z (N, Z), keys (N, K), h (L, N, H), c (L, N, H) -> z_next, h_next, c_next
+        <out>/dynamics.onnx   z (N, Z), keys (N, K), h (L, N, H), c (L, N, H), noise (N, 1) -> z_next, h_next,
+                              c_next, over (N,), 1 where the life ends, which the noise decides (without
+                              noise and over after train_lstm.py --over-weight 0)
         <out>/model.js        meta and the same graphs as base64(gzip) in a script: self.DREAM_MODEL = {...}
         <out>/clips.js        where there are held-out episodes: self.DREAM_CLIPS = [...], short recordings
                               of the real game (collect.py --held-out)
@@ -46,6 +48,7 @@ BEFORE_FALL = 15   # frames that lie at least between a start state in mid-run a
 GAITS = 3          # of the best that are known
 CLIP = 150         # frames of a clip
 COLUMNS = 15       # of a clip's frames side by side in its picture
+READ = 150         # episodes from which metres and the body are read
 RIDGE = 100.0      # of the readout's regression
 READABLE = 0.5     # r2 on other episodes from which a reading is worth showing
 MAP_POINTS = 300   # moments of real play on the map
@@ -110,21 +113,8 @@ def best_gaits(game):
     """The best known gaits of a game, by name or by the path of its description -> [{period, on, score}]"""
     gaits = (policies.load_gaits(HERE / "games" / f"{Path(game).stem}_gaits.json")
              or policies.load_gaits(Path(game).with_name(f"{Path(game).stem}_gaits.json")))
-    best = sorted((gait for gait in gaits if "period" in gait), key=lambda gait: -gait["score"])[:GAITS]
+    best = sorted(gaits, key=lambda gait: -gait["score"])[:GAITS]
     return [{name: gait[name] for name in ("period", "on", "score")} for gait in best]
-
-
-def recorded(frames_folder, latents, names, most=150):
-    """The first `most` episodes of which there are latents and frames -> their rows in latents, and the
-    arrays `names`, each (E, T, ...); None if an episode has not all of them."""
-    files = data.episode_files(frames_folder)
-    encoded = [i for i, number in enumerate(latents.numbers) if number in files][:most]
-    episodes = dict(data.load_episodes(frames_folder, names,
-                                       set(latents.numbers[encoded]).__contains__)) if encoded else {}
-    if not episodes or not all(name in episode for episode in episodes.values() for name in names):
-        return None
-    rows = [i for i in encoded if latents.numbers[i] in episodes]
-    return rows, *(np.stack([episode[name] for episode in episodes.values()]) for name in names)
 
 
 def regress(x, y, ridge):
@@ -144,14 +134,15 @@ def short(weights):
     return [float(f"{w:.4g}") for w in weights]
 
 
-def readout(frames_folder, latents, dynamics):
-    """Linear readout of metres and falls from the state and z, by ridge regression on recorded episodes
-    -> {layers, metres, over: [bias, F weights], metres_r2}, or None where no score was recorded.
+def readout(latents, dynamics):
+    """Linear readout of metres and falls from the state and z, by ridge regression on some encoded episodes
+    -> {metres, over: [bias, F weights]}, or None where no score was recorded.
 
     metres: covered in this step; over: 1 in the frames in which a life has ended."""
-    if not (found := recorded(frames_folder, latents, ("restart", "score"))):
+    if latents.score is None:
         return None
-    rows, restart, score = found
+    rows = np.linspace(0, len(latents.z) - 1, min(READ, len(latents.z))).astype(int)
+    restart, score = latents.restart[rows], latents.score[rows]
 
     # The features: h of every layer, and z, after each step under teacher forcing
     z, keys, over = latents.z[rows], latents.keys[rows], latents.over[rows]
@@ -165,8 +156,7 @@ def readout(frames_folder, latents, dynamics):
     alive = ~restart[:, 1:]
     x, y = x[alive], np.stack([np.diff(score, axis=1)[alive], over[:, 1:][alive]], 1)   # (N, F), (N, 2)
     weights = regress(x, y, RIDGE)
-    return {"layers": dynamics.config.layers, "metres": short(weights[0]), "over": short(weights[1]),
-            "metres_r2": round(float(r2(x, y, weights)[0]), 3)}
+    return {"metres": short(weights[0]), "over": short(weights[1])}
 
 
 def body_readings(pose):
@@ -188,10 +178,13 @@ def fit_readings(frames_folder, latents):
     """Linear readings of the body from z, while it runs: those that hold on other episodes -> [{name, unit,
     weights: [bias, Z weights], low, high: of real play, r2, correlation: with each number (Z)}]; None where
     the game tells no such poses."""
-    found = recorded(frames_folder, latents, ("restart", "pose"))
-    if not found or found[2].shape[2] != 12 or len(found[0]) < 2:
+    numbers = [n for n in data.episode_files(frames_folder) if n in latents.numbers][:READ]
+    wanted = set(numbers).__contains__
+    episodes = dict(data.load_episodes(frames_folder, ("restart", "pose"), wanted)) if numbers else {}
+    poses = [episode["pose"] for episode in episodes.values() if "pose" in episode]
+    if len(poses) < max(2, len(episodes)) or poses[0].shape[1] != 12:
         return None
-    rows, _, pose = found
+    pose, rows = np.stack(poses), np.flatnonzero(np.isin(latents.numbers, list(episodes)))
     over = latents.over[rows]
     test = (np.arange(len(rows)) % 4 == 0)[:, None] & ~over
     train = ~test & ~over
@@ -247,10 +240,12 @@ def make_clips(folder, autoencoder, dynamics):
     digits, start: {z, h, c}, picture: a data URL of all frames, COLUMNS in a row, metres where the game tells
     them}]"""
     clips = []
-    for kind, arrays in data.load_held_out(folder).items():
-        frames, keys = arrays["frames"][0], arrays["keys"][0]
-        if kind == "choices" or len(frames) < CONTEXT + 2:
+    kinds = data.load_held_out(folder)
+    for kind in data.KINDS:
+        if kind not in kinds or kinds[kind]["frames"].shape[1] < CONTEXT + 2:
             continue
+        arrays = kinds[kind]
+        frames, keys = arrays["frames"][0], arrays["keys"][0]
         z = autoencoder.encoder(torch.from_numpy(frames[:CONTEXT + 1]))
         played = z[None].numpy(), keys[None, :CONTEXT + 1], arrays["over"][:1, :CONTEXT + 1]
         _, (h, c) = dynamics(*models.steps_of(*played))
@@ -286,7 +281,7 @@ def describe(args, folder, autoencoder, dynamics, latents, facts, trainings):
             "torch": str(torch.__version__), **trainings,
             "starts": start_states(latents, held_out if len(held_out) else train, dynamics, args.starts)}
     frames = folder / "frames"
-    optional = {"gaits": best_gaits(args.game), "readout": readout(frames, latents, dynamics),
+    optional = {"gaits": best_gaits(args.game), "readout": readout(latents, dynamics),
                 "readings": fit_readings(frames, latents) if facts["keys"] == list("qwop") else None}
     return meta | {name: value for name, value in optional.items() if value}
 

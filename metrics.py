@@ -377,8 +377,9 @@ def measure_stability(model, z, frames, rng):
     training range by its width; off_manifold: painted farther from every real frame than 99% of real ones
     are; halfway: the same of what lies between two frames of a life; spread: std of z over that of all real
     z; real_frozen, real_spread: the same of real play."""
-    held = z.get("held", ())  # the first two of its episodes: no key, all keys
-    real = {"random": z.get("random", ()), "human": z.get("human", ()), "none": held[:1], "all": held[1:2]}
+    constant = z.get("constant", ())  # its episodes: no key, all keys
+    real = {"random": z.get("random", ()), "human": z.get("human", ()),
+            "none": constant[:1], "all": constant[1:2]}
     std = np.concatenate([rows.reshape(-1, model.features) for rows in z.values()]).std(0)
     manifold = Manifold(model, z)
     # All dreams run side by side

@@ -45,12 +45,13 @@ def parse():
     group.add_argument("--lr", type=float, default=3e-3, help="highest learning rate of AdamW")
     group.add_argument("--muon", type=float, default=0.03,
                        help="highest learning rate of Muon, for weights that are matrices; 0: AdamW for all")
-    group.add_argument("--weight-decay", type=float, default=0.3)
+    group.add_argument("--weight-decay", type=float, default=0.3, help="of matrices, decoupled")
     group = parser.add_argument_group("losses and regularisation")
     group.add_argument("--edge", type=float, default=0,
                        help="weight of the edge loss, after a quarter of the epochs")
-    group.add_argument("--interpretability", type=float, default=0, help="weight of that loss, from then on")
-    group.add_argument("--dropout", type=float, default=0, help="rate, in narrow linear layers")
+    group.add_argument("--interpretability", type=float, default=0, 
+                       help="weight of that loss, after a quarter of the epochs")
+    group.add_argument("--dropout", type=float, default=0, help="rate, in the narrow linear layers")
     group.add_argument("--noise", type=float, default=0.05, help="on z, relative to it")
     args = training.use_original(parser, ORIGINAL)
     if args.batch % args.clip_len:
@@ -113,7 +114,8 @@ def load_training_data(args, folder, device):
     frames, numbers = data.load_frames(folder / "frames", data.memory_bytes() / 2 / parallel.LOCAL_WORLD)
     is_held_out = data.is_held_out(numbers)
     held_out = frames[np.flatnonzero(is_held_out)[:10]]
-    sample = frames[np.flatnonzero(~is_held_out)[::16], ::16].reshape(-1, *frames.shape[2:])[:4000]
+    rows = np.flatnonzero(np.repeat(~is_held_out, frames.shape[1]))
+    sample = frames.reshape(-1, *frames.shape[2:])[rows[::max(1, len(rows) // 4000)]]
     if frames.shape[1] % args.clip_len:
         raise SystemExit(f"an episode of {frames.shape[1]} frames is not a multiple "
                          f"of --clip-len {args.clip_len}")
@@ -212,7 +214,7 @@ def fit(args, folder):
                 entry = training.history_entry(args, recording, count, seconds, device, figures)
                 stored = model if args.decoder_alone else standardise_z(model, sample, init)
                 training.save(folder / "ae.pt", stored, figures=figures, history=[*history, entry])
-            training.save_resume(folder / "ae_resume.pt", model, optimizer, schedule, rng, epoch + 1, best,
+            training.save_resume(folder / "ae_resume.pt", model, optimizer, rng, epoch + 1, best,
                                  seconds)
     print(f"best: {best:.2f} dB on held-out frames, in {folder / 'ae.pt'}; "
           f"look at {folder / 'ae_frames.png'}")

@@ -275,7 +275,7 @@ def fit(args, folder):
                 entry = training.history_entry(args, latents.meta, count, seconds, device, figures)
                 training.save(folder / "lstm.pt", model, figures=figures, encoder=latents.meta["encoder"],
                               history=[*history, entry])
-            training.save_resume(folder / "lstm_resume.pt", model, optimizer, schedule, rng, epoch + 1, best,
+            training.save_resume(folder / "lstm_resume.pt", model, optimizer, rng, epoch + 1, best,
                                  seconds, latents.meta["encoder"])
     print(f"best: rollout over persistence {best:.3f} over {max(HORIZONS)} frames, in {folder / 'lstm.pt'}; "
           f"look at {folder / 'lstm_dream.png'}")

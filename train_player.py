@@ -28,24 +28,25 @@ from dream import Model, draw_noise, repeat
 EVERY = 10     # generations between two reports
 MEASURED = 16  # dreams of a report
 REST = 12      # in the n-th dream no key is held in the first n % REST frames
-NOISE = 0.1    # on the z that a controller sees, as a share of the std of its steps: no dream is exact
+AGAIN = 0.2    # how wide the search is at least when the dream is another one
 
 
-def dream_lives(model, player, frames, seeds, temperature):
+def dream_lives(model, player, frames, seeds, args):
     """N dreams from the first start state, each under its own controller, until their lives end
     -> metres (N), frames of the life (N).
 
-    seeds (N): of the noise, and of how many frames pass before the controller holds a key."""
+    seeds (N): of the noise, and of how many frames pass before the controller holds a key. args: noise,
+    temperature."""
     n, alive = len(seeds), np.arange(len(seeds))
     metres, life = np.zeros(n), np.full(n, frames)
     state = repeat(model.starts[0], n)
     before = state[0]
     for t in range(frames):
         noise = draw_noise(seeds[alive], t, model.noise_size + model.features)
-        seen = state[0] + NOISE * player.dz_std * noise[:, model.noise_size:]
+        seen = state[0] + args.noise * player.dz_std * noise[:, model.noise_size:]
         keys = player.choose(seen, seen - before, t) * (t >= seeds[alive, None] % REST)
         before = seen
-        state, over = model.step(state, keys, temperature * noise[:, :model.noise_size])
+        state, over = model.step(state, keys, args.temperature * noise[:, :model.noise_size])
         metres[alive] += model.readout("metres", state)
         life[alive[over]] = t
         if over.all():
@@ -66,31 +67,34 @@ def dream_of(model, player, frames):
 
 
 def open_search(path, args, model):
-    """What was learned so far (dict for JSON), of this model; at first a search from zeros.
+    """What was learned so far with this encoder (dict for JSON), at first a search from zeros; the search.
 
-    mean, sigma: the middle of the search and how wide it is. best: metres."""
-    encoder = mark_of(model)
-    state, known = data.read_json(path) or {}, data.read_json(model.folder / "player.json") or {}
+    mean, sigma: the middle of the search and how wide it is."""
+    encoder, state = mark_of(model), data.read_json(path) or {}
     if state.get("encoder") != encoder:
         path.with_name("player_log.jsonl").unlink(missing_ok=True)
         size = Player.size(len(model.meta["keys"]), model.features)
-        own = mark_of(model, "dynamics.onnx"), 2 * args.frames
-        is_rival = (known.get("dynamics"), known.get("frames")) == own
-        best = known["metres"] if is_rival else -1.0  # a better player stays
-        state = {"encoder": encoder, "generation": 0, "seconds": 0.0, "best": best, "sigma": 0.5,
-                 "mean": [0.0] * size}
+        state = {"encoder": encoder, "generation": 0, "seconds": 0.0, "sigma": 0.5, "mean": [0.0] * size}
+    if state.get("dynamics") != mark_of(model, "dynamics.onnx"):
+        state |= {"dynamics": mark_of(model, "dynamics.onnx"), "sigma": max(state["sigma"], AGAIN)}
     print(f"{model.folder}: {len(state['mean'])} numbers to learn, {args.population} x {args.dreams} dreams "
           f"a generation; {state['generation']} generations done")
     return state, cma.CMAEvolutionStrategy(state["mean"], state["sigma"], {
         "popsize": args.population, "seed": args.seed + state["generation"] + 1, "verbose": -9})
 
 
+def best_of(model, args):
+    """Metres of the player in the model's folder; -1 if it learned in another dream, or in shorter lives."""
+    known = data.read_json(model.folder / "player.json") or {}
+    own = mark_of(model, "dynamics.onnx"), 2 * args.frames
+    return known["metres"] if (known.get("dynamics"), known.get("frames")) == own else -1.0
+
+
 def keep(folder, args, model, state, metres):
     """Write what was learned so far, and if it is the best, the player and how it runs."""
     plots.log(folder / "player_log.jsonl", {"epoch": state["generation"], "metres": metres})
     plots.draw_curves(folder / "player_log.jsonl", folder / "player_curve.png", ["metres"])
-    if metres > state["best"]:
-        state["best"] = metres
+    if metres > best_of(model, args):
         frames = dream_of(model, Player([state["mean"]], model.meta["dz_std"]), 48)
         plots.draw_strip(folder / "player.png", frames.reshape(4, 12, *frames.shape[1:]))
         player = {"game": model.meta["game"], "encoder": state["encoder"],
@@ -111,12 +115,15 @@ def main():
     parser.add_argument("--frames", type=int, default=300, help="longest life that counts")
     parser.add_argument("--population", type=int, default=32, help="controllers in a generation")
     parser.add_argument("--dreams", type=int, default=3, help="dreams of each controller")
+    parser.add_argument("--noise", type=float, default=0.1,
+                        help="on the z that it sees, as a share of the std of its steps: no dream is exact")
     parser.add_argument("--temperature", type=float, default=1.0, help="of the noise; 0: what is likeliest")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    if min(args.minutes, args.frames, args.population - 3, args.dreams) <= 0 or args.temperature < 0:
+    if (min(args.minutes, args.frames, args.population - 3, args.dreams) <= 0
+            or min(args.noise, args.temperature) < 0):
         raise SystemExit("--minutes, --frames and --dreams must be more than 0, --population more than 3, "
-                         "--temperature at least 0")
+                         "--noise and --temperature at least 0")
     folder = data.game_folder(args.data, args.game)
     model = Model(args.model or folder / "model")
     if "readout" not in model.meta:
@@ -132,8 +139,7 @@ def main():
         candidates = np.array(search.ask())
         seeds = state["generation"] * args.dreams + np.arange(args.dreams)
         players = Player(np.repeat(candidates, args.dreams, 0), model.meta["dz_std"])
-        metres, _ = dream_lives(model, players, args.frames, np.tile(seeds, args.population),
-                                args.temperature)
+        metres, _ = dream_lives(model, players, args.frames, np.tile(seeds, args.population), args)
         search.tell(candidates, -metres.reshape(-1, args.dreams).mean(1))
         state["generation"] += 1
         if state["generation"] % EVERY:
@@ -142,7 +148,7 @@ def main():
         # Measure the middle of the search, in longer dreams
         state |= {"mean": search.mean.tolist(), "sigma": float(search.sigma)}
         middle = Player(np.repeat(search.mean[None], MEASURED, 0), model.meta["dz_std"])
-        metres, life = dream_lives(model, middle, 2 * args.frames, np.arange(MEASURED), args.temperature)
+        metres, life = dream_lives(model, middle, 2 * args.frames, np.arange(MEASURED), args)
         now = time.perf_counter()
         state["seconds"], last, left = state["seconds"] + now - last, now, args.minutes - (now - start) / 60
         print(f"generation {state['generation']:4d} | {2 * args.frames} dreamed frames: median "
@@ -150,7 +156,7 @@ def main():
               f"{np.median(life):.0f} frames | {max(left, 0):.1f} min left", flush=True)
         with data.disk_errors(folder):
             keep(folder, args, model, state, float(np.median(metres)))
-    print(f"best: {state['best']:.1f} m in {2 * args.frames} dreamed frames, in "
+    print(f"best: {best_of(model, args):.1f} m in {2 * args.frames} dreamed frames, in "
           f"{model.folder / 'player.json'}; look at {folder / 'player.png'}")
 
 

@@ -47,20 +47,25 @@ class Player:
 class LivePlayer:
     """Plays one real game: from frame to frame, as the Recorder's play_live() asks."""
 
-    def __init__(self, path):
-        """path: of player.json, beside its encoder. Ends the program with one line if they do not fit."""
+    def __init__(self, path, wander=0.0):
+        """path: of player.json, beside its encoder. wander: std of the changes of its numbers in a life, or,
+        by chance, a third or a tenth of it, or 0. Ends the program with one line if they do not fit."""
         self.model = Model(path.parent, threads=1)  # each worker has one core
-        self.player = load(path, self.model)
+        self.player = self.learned = load(path, self.model)
+        self.sizes = wander * np.array([0, 0.1, 0.3, 1])
 
     def start(self, number):
         """Before an episode: no key is held in its first frames, as many as its number says."""
         self.rest, self.t, self.life, self.z = number % STARTS, 0, 0, None
+        self.rng = np.random.default_rng(number)
 
     def __call__(self, frame, restart):
         """A frame uint8 (96, 96, 3), whether a life begins in it -> keys uint8 (K)"""
         z = self.model.encode(frame[None])
         if restart or self.z is None:
-            self.life, self.z = 0, z
+            self.life, self.z, numbers = 0, z, self.learned.numbers
+            numbers = numbers + self.rng.choice(self.sizes) * self.rng.normal(size=numbers.shape)
+            self.player = Player(numbers, self.learned.dz_std)
         keys = self.player.choose(z, z - self.z, self.life)[0]
         self.z, self.life, self.t = z, self.life + 1, self.t + 1
         return keys if self.t > self.rest else 0 * keys

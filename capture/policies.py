@@ -25,8 +25,8 @@ GRID = 3                    # ticks: gaits' keys change at its multiples, the sa
 POLICIES = ("mix", "random", "gait", "human", "held", "choices", "rhythms")
 MIX = {"random": 0.25, "human": 0.2, "gait": 0.3, "switch": 0.15, "held": 0.1}
 MIX_WITHOUT_GAITS = {"random": 0.5, "human": 0.3, "held": 0.2}
-STRIDE = 8                  # frames: the period of a run, for its drift
 FORK = data.CONTEXT + 1     # frames before the episodes of `choices` part
+AWAY = 50                   # frames of noise after which a gait's life is another one than without noise
 
 
 def random_keys(frames, keys, rng):
@@ -42,11 +42,8 @@ def random_keys(frames, keys, rng):
 
 def gait_keys(gait, frames, ticks_per_frame, drift=0.0):
     """A gait's keys uint8 (frames, K). gait: a dict with `period` in ticks and `on`, for each key the part of
-    the period (from, to; may wrap around) in which it is held; or a run (see load_gaits). drift: periods
-    added to the phase, a number or (frames,)."""
-    if "played" in gait:
-        tick = (np.arange(frames) + STRIDE * np.asarray(drift)) * ticks_per_frame
-        return gait["played"][np.clip(tick / gait["ticks"], 0, len(gait["played"]) - 1).astype(int)]
+    the period (from, to; may wrap around) in which it is held. drift: periods added to the phase, a number
+    or (frames,)."""
     tick = (np.arange(1, frames + 1) * ticks_per_frame) // GRID * GRID - GRID
     phase = (tick / gait["period"] + drift) % 1
     held = [(tick >= 0) & ((phase - start) % 1 < (end - start) % 1) for start, end in gait["on"]]
@@ -76,7 +73,7 @@ def human_keys(frames, keys, ticks_per_frame, rng):
 def combinations(keys):
     """The combinations of the keys, of more than 4 keys the 16 with the fewest held: uint8 (C, K). The first
     holds none."""
-    numbers = sorted(sorted(range(2 ** keys), key=int.bit_count)[:16])
+    numbers = sorted(sorted(range(2 ** min(keys, 15)), key=int.bit_count)[:16])
     return (np.array(numbers)[:, None] >> np.arange(keys) & 1).astype(np.uint8)
 
 
@@ -103,28 +100,20 @@ def new_pattern(rows, keys, rng):
 
 
 def load_gaits(path):
-    """What runs well: the patterns that search_gaits.py wrote, or the runs of a key list, which a player has
-    played -> a list of dicts, empty if there is no such file.
+    """The patterns that search_gaits.py wrote -> a list of dicts, empty if there is no such file.
 
-    frames: of a life, each of GRID ticks. A run has `played`, its keys uint8 (L, K), and `ticks` a frame."""
+    frames: of a life, each of GRID ticks."""
     content = data.read_json(path) or {"gaits": []}
-    if "gaits" in content:
-        return content["gaits"]
-    try:
-        runs, ticks = [], int(content["ticks_per_frame"])
-        for episode in content["episodes"]:
-            played = from_text(episode["keys"], len(content["keys"]))
-            runs.append({"played": played, "ticks": ticks, "frames": len(played) * ticks // GRID})
-        return runs
-    except (ValueError, KeyError, TypeError) as error:
-        raise SystemExit(f"{path} holds neither gaits nor key lists ({data.reason(error)}): "
-                         "move it away") from None
+    if "gaits" not in content:
+        raise SystemExit(f"{path} holds no gaits of search_gaits.py: move it away")
+    return content["gaits"]
 
 
 @dataclass
 class Policy:
     """Which keys an episode plays: policy(episode) -> keys uint8 (L, K), skip. They depend on seed and
-    episode alone. `lists` maps the numbers of episodes whose keys are given to (keys, skip)."""
+    episode alone. `lists` maps the numbers of episodes whose keys are given to (keys, skip). is_test: without
+    what every seed plays, which training has seen: keys held all the time, gaits without noise."""
     name: str
     keys: int
     frames: int
@@ -132,6 +121,7 @@ class Policy:
     seed: int
     gaits: list
     lists: dict = field(default_factory=dict)
+    is_test: bool = False
 
     def __call__(self, episode):
         if episode in self.lists:
@@ -140,11 +130,9 @@ class Policy:
             return self.choose(episode)
         rng = np.random.default_rng([self.seed, episode])
         if self.name == "rhythms":
-            patterns = [gait for gait in self.gaits if "period" in gait]  # not the runs of a player
-            pattern = new_pattern(patterns, self.keys, rng)
-            return gait_keys(pattern, self.frames, self.ticks_per_frame), 0
+            return gait_keys(new_pattern(self.gaits, self.keys, rng), self.frames, self.ticks_per_frame), 0
         if self.name == "held":
-            return self.hold(episode, rng), 0
+            return self.hold(episode + self.is_test * (2 + self.keys), rng), 0
         kind = self.name
         if kind == "mix":
             shares = MIX if self.gaits else MIX_WITHOUT_GAITS
@@ -157,15 +145,15 @@ class Policy:
             return human_keys(self.frames, self.keys, self.ticks_per_frame, rng), 0
         return self.run(rng, switch=kind == "switch")
 
-    def hold(self, episode, rng, rest=0.0):
-        """Keys held for long -> keys (T, K). By episode: none, all, each key alone; from then on random keys
-        that end in one combination held. rest: share of episodes in which that is no key."""
+    def hold(self, number, rng, rest=0.0):
+        """Keys held for long -> keys (T, K). By number, whatever the seed: none, all, each key alone; then
+        random keys that end in one combination held. rest: share of those in which that is no key."""
         keys = np.zeros((self.frames, self.keys), np.uint8)
-        if episode == 1:
+        if number == 1:
             keys[:] = 1
-        elif 2 <= episode < 2 + self.keys:
-            keys[:, episode - 2] = 1
-        elif episode:
+        elif 2 <= number < 2 + self.keys:
+            keys[:, number - 2] = 1
+        elif number:
             keys[:] = random_keys(self.frames, self.keys, rng)
             choice, start = rng.integers(0, 2, self.keys), rng.integers(0, 1 + self.frames // 2)
             keys[start:] = 0 if rest and rng.random() < rest else choice
@@ -193,6 +181,8 @@ class Policy:
         # Where the noise begins: nowhere, at the start of the life, or within the window
         onset = rng.choice([total, 0, skip + int(rng.integers(0, self.frames))], p=[0.25, 0.15, 0.6])
         level = 10 ** rng.uniform(-3, -1)  # from hardly any to a beginner's
+        if self.is_test:
+            onset, level = max(0, skip - AWAY), max(level, 0.01)
         noisy = np.arange(total) >= onset
         drift = np.cumsum(noisy * rng.normal(level / 4, level / 2, total))  # the tempo wavers
         keys = gait_keys(self.gaits[n], total, self.ticks_per_frame, drift)

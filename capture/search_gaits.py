@@ -12,6 +12,7 @@ time: the same command resumes from the kept patterns.
 """
 import itertools
 import json
+import multiprocessing
 import time
 
 import numpy as np
@@ -55,20 +56,23 @@ def save(path, game, played, rows):
 def search(game, pool, args):
     """Play and keep patterns for args.minutes, save them after every round."""
     old = data.read_json(game.gaits) or {"gaits": []}
-    if "gaits" not in old:
-        raise SystemExit(f"{game.gaits} holds a player's runs, which a search would replace: move it away")
     played = old.get("played", 0)
     rng = np.random.default_rng([args.seed, played])
     patterns = [{"period": gait["period"], "on": gait["on"]} for gait in old["gaits"]]  # first: the kept ones
     kept = {}  # look -> pattern with its frames and score; those below args.least are only mutated
     end = time.monotonic() + 60 * args.minutes
+    patience = workers.START + args.timeout * (1 + 2 * BATCH * args.frames / 500)
     with tqdm(unit=" patterns") as bar:
         while True:
-            # A round: at least two batches for each worker
+            # A round
             while len(patterns) < 2 * args.workers * BATCH:
                 patterns.append(policies.new_pattern(list(kept.values()), len(game.keys), rng))
             jobs = [(patterns[n:n + BATCH], args.frames) for n in range(0, len(patterns), BATCH)]
-            results = itertools.chain.from_iterable(pool.starmap(play, jobs))
+            try:
+                results = itertools.chain.from_iterable(pool.starmap_async(play, jobs).get(patience))
+            except multiprocessing.TimeoutError:
+                raise SystemExit(f"{game.name}: nothing came back for {patience:g} s: "
+                                 + workers.HANGS) from None
             for pattern, (name, frames, score) in zip(patterns, results):
                 if score > (kept[name]["score"] if name in kept else min(1, args.least)):
                     kept[name] = {**pattern, "frames": frames, "score": score, "look": name}

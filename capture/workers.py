@@ -25,6 +25,7 @@ VERSION = "0.1.0"           # of this project, for meta.json
 DEFAULTS = {"frames": 256, "ticks_per_frame": 3, "policy": None, "supersample": 2, "seed": 0}
 START = 10                  # seconds in which a worker and its browser start
 ATTEMPTS = 3                # at an episode, if the browser dies
+HANGS = "the game hangs, needs a longer --timeout, or memory has run out. Finished files are kept"
 
 
 def add_worker_arguments(parser):
@@ -63,7 +64,7 @@ def add_arguments(parser):
                        help=f"game updates between two frames ({DEFAULTS['ticks_per_frame']})")
     group.add_argument("--policy", choices=policies.POLICIES,
                        help="which keys: random, gaits that run, human-like, held for long, every "
-                            "combination at the same moments, or a mix of these (the default)")
+                            "combination at the same moments, new rhythms, or a mix (the default)")
     group.add_argument("--supersample", type=int,
                        help="WebGL games: drawn at 96 times this, 1 to 4, then averaged "
                             f"({DEFAULTS['supersample']})")
@@ -96,7 +97,8 @@ def make_policy(game, args):
     """The policy that these options ask for. args: those of add_arguments()."""
     gaits, has_player = policies.load_gaits(game.gaits), bool(getattr(args, "player", None))
     if args.policy == "player" and not has_player:
-        raise SystemExit("these episodes were chosen by a player: name it with --player, or another --data")
+        raise SystemExit("these episodes were chosen by a player: name it with --player in collect.py, "
+                         "or another --data")
     name = "player" if has_player else args.policy or "mix"
     if name == "gait" and not gaits:
         raise SystemExit(f"{game.name} has no gaits in {game.gaits}: run  python -m capture.search_gaits "
@@ -111,7 +113,7 @@ def describe(game, args):
     if policy.name in ("random", "mix"):
         keys |= {"press": policies.PRESS, "let_go": policies.LET_GO}
     if policy.name == "player":
-        keys["player"] = hashlib.sha256(args.player.read_bytes()).hexdigest()[:12]
+        keys |= {"player": hashlib.sha256(args.player.read_bytes()).hexdigest()[:12], "wander": args.wander}
     if policy.name in ("gait", "mix") and policy.gaits:
         keys["gaits"] = hashlib.sha256(game.gaits.read_bytes()).hexdigest()[:12]
     side = SIZE * args.supersample if game.webgl else SIZE
@@ -123,10 +125,9 @@ def describe(game, args):
 def check_meta(path, meta, ignored=("version",)):
     """End the program if the episodes beside this meta.json were recorded in another way."""
     old = {"description": meta["description"], **(data.read_json(path) or meta)}  # earlier versions had none
-    for name, value in meta.items():
-        if old.get(name) != value and name not in ignored:
-            raise SystemExit(f"{path.parent} was recorded with {name} {old.get(name)}, not {value}: name "
-                             "another --data, or move that folder away")
+    if wrong := data.difference(old, {n: value for n, value in meta.items() if n not in ignored}):
+        raise SystemExit(f"{path.parent} was recorded with {wrong}: name another --data, or move that folder "
+                         "away")
 
 
 # ---------------------------------------------------------------------------------------------- processes
@@ -220,7 +221,7 @@ def play(episode):
             recorder = job.get_recorder()
             frames, ticks = job.policy.frames, job.policy.ticks_per_frame
             if job.policy.name == "player":
-                job.player = job.player or LivePlayer(job.args.player)
+                job.player = job.player or LivePlayer(job.args.player, job.args.wander)
                 job.player.start(episode)
                 arrays = recorder.play_live(job.player, frames, ticks)
             else:
@@ -256,9 +257,7 @@ def record(game, policy, episodes, args, sink, bar, folder=None, meta=None):
             try:
                 number, result, frames, facts, lost = results.next(patience)
             except multiprocessing.TimeoutError:
-                raise SystemExit(f"{game.name}: nothing came back for {patience:g} s: the game hangs, "
-                                 "needs a longer --timeout, or memory has run out. Finished files are kept"
-                                 ) from None
+                raise SystemExit(f"{game.name}: nothing came back for {patience:g} s: {HANGS}") from None
             for line in lost:
                 bar.write(line)
             if folder and facts != known:

@@ -6,7 +6,6 @@ training that made them in order, and the last one's held-out figures.
 import hashlib
 import io
 import os
-import pickle
 import platform
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
@@ -20,8 +19,6 @@ from engine import parallel
 
 KINDS = {models.Autoencoder: (models.AutoencoderConfig, "train_ae.py"),
          models.Dynamics: (models.DynamicsConfig, "train_lstm.py")}
-# What torch.load raises for a damaged or foreign file.
-UNREADABLE = (*data.UNREADABLE, pickle.UnpicklingError)
 
 
 def has_bfloat16(device):
@@ -132,7 +129,7 @@ def load(path, kind, device="cpu"):
         checkpoint = torch.load(path, map_location=device, weights_only=True)
         model = kind(config(**checkpoint["config"]))
         model.load_state_dict(checkpoint["weights"])
-    except UNREADABLE as error:
+    except Exception as error:  # torch has no kind of its own for a damaged or foreign file
         raise SystemExit(f"{path} is not a checkpoint of {script} ({data.reason(error)}): {advice}") from None
     return model.to(device).eval(), checkpoint
 
@@ -151,20 +148,20 @@ def check_encoder(made_with, encoder, what, advice):
         raise SystemExit(f"{what} was made with another encoder than this ae.pt: {advice}")
 
 
-def save_resume(path, model, optimizer, schedule, rng, epoch, best, seconds, encoder=None):
+def save_resume(path, model, optimizer, rng, epoch, best, seconds, encoder=None):
     """Write all that a resumed training needs. rng: a numpy Generator. epoch: epochs done. best: score.
     encoder: the hash of the one whose z it learns from."""
-    save(path, model, optimizer=optimizer.state_dict(), schedule=schedule.state_dict(),
-         torch_rng=torch.get_rng_state(), rng=rng.bit_generator.state, epoch=epoch, best=best,
-         seconds=seconds, encoder=encoder)
+    save(path, model, optimizer=optimizer.state_dict(), torch_rng=torch.get_rng_state(),
+         rng=rng.bit_generator.state, epoch=epoch, best=best, seconds=seconds, encoder=encoder)
 
 
 def load_resume(path, model, optimizer, schedule, rng, encoder=None):
-    """Put a training back where save_resume() left it -> epoch, best, seconds; None if there is no file, or
-    one of another encoder. The schedule keeps its own length: with other --epochs the learning rate goes to
-    its end in so many."""
-    if not path.exists():
+    """Put a training back where save_resume() left it -> epoch, best, seconds; None if there is no file or no
+    checkpoint beside it, or one of another encoder. Learning rates and weight decay are those of this run:
+    with other --epochs the learning rate goes to its end in so many."""
+    if not path.exists() or not path.with_name(path.name.replace("_resume", "")).exists():
         return None
+    own = [{name: group[name] for name in ("initial_lr", "weight_decay")} for group in optimizer.param_groups]
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         if state["config"] != asdict(model.config):
@@ -174,10 +171,12 @@ def load_resume(path, model, optimizer, schedule, rng, encoder=None):
             return None
         model.load_state_dict(state["weights"])
         optimizer.load_state_dict(state["optimizer"])
-        schedule.load_state_dict(state["schedule"] | {"T_0": schedule.T_0, "T_i": schedule.T_i})
+        for group, values in zip(optimizer.param_groups, own, strict=True):
+            group |= values
+        schedule.step(state["epoch"])
         torch.set_rng_state(state["torch_rng"])
         rng.bit_generator.state = state["rng"]
         return state["epoch"], state["best"], state["seconds"]
-    except UNREADABLE as error:
+    except Exception as error:
         raise SystemExit(f"cannot resume from {path} ({data.reason(error)}): "
                          "use the arguments it was made with, or move it away to start over") from None

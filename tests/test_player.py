@@ -53,18 +53,20 @@ def test_it_chooses_by_clock_z_and_step():
     assert two.only([1]).choose(still[:1], still[:1], 1).tolist() == [[0, 1, 0, 0]]
 
 
+NOISE = SimpleNamespace(noise=0.1, temperature=1.0)
+
+
 def test_dreamed_metres_end_with_the_life():
     """The second falls when z has grown to 6; no key is held in the first seed % 12 frames."""
     player = Player([numbers(q=(1,)), numbers(q=(1,), p=(-5.5, 0, 0, 1)), numbers()], np.ones(16))
-    metres, life = train_player.dream_lives(Treadmill(), player, 20, np.array([0, 3, 0]), 1.0)
+    metres, life = train_player.dream_lives(Treadmill(), player, 20, np.array([0, 3, 0]), NOISE)
     assert metres.tolist() == [20, 7, 0] and life.tolist() == [20, 9, 20]
 
 
 def test_a_controller_sees_z_with_noise():
     """It runs when it sees a z above 0, where there is none: in each dream at another time."""
     player = Player([numbers(q=(0, 0, 0, 1))] * 8, np.ones(16))
-    metres, _ = train_player.dream_lives(Treadmill(), player, 20, train_player.REST * np.arange(8),
-                                          1.0)
+    metres, _ = train_player.dream_lives(Treadmill(), player, 20, train_player.REST * np.arange(8), NOISE)
     assert len(set(metres)) > 1 and min(metres) > 5
 
 
@@ -93,12 +95,13 @@ def test_a_player_learns_and_goes_on_learning(learned):
 
 
 @pytest.mark.parametrize(("frames", "best"), [(20, "its own"), (30, -1.0)])
-def test_a_better_player_stays(learned, tmp_path, frames, best):
-    """A new search has to beat the player in the model's folder, if both were measured in the same way."""
-    args = SimpleNamespace(frames=frames, population=6, dreams=1, seed=0)
-    state, _ = train_player.open_search(tmp_path / "none.json", args, Model(learned / "runner/model"))
-    known = data.read_json(learned / "runner/model/player.json")["metres"]
-    assert state["generation"] == 0 and state["best"] == (known if best == "its own" else best)
+def test_a_better_player_stays(learned, frames, best):
+    """A search has to beat the player in the folder, if both were measured in the same dream and way."""
+    model, args = Model(learned / "runner/model"), SimpleNamespace(frames=frames)
+    known = data.read_json(model.folder / "player.json")["metres"]
+    assert train_player.best_of(model, args) == (known if best == "its own" else best)
+    model.meta["sha256"]["dynamics.onnx"] = "that of another dream"
+    assert train_player.best_of(model, args) == -1
 
 
 def test_closed_loop_equals_a_replay_of_its_keys(learned, tmp_path):
@@ -120,7 +123,23 @@ def test_closed_loop_equals_a_replay_of_its_keys(learned, tmp_path):
         rows = [live(*row) for row in zip(episode["frames"], episode["restart"])]
         np.testing.assert_array_equal(rows, episode["keys"])
         assert not episode["keys"][:number].any()
-    assert "name it with --player" in collect(tmp_path / "played", "--episodes", 4).stderr
+    assert "name it with --player in collect.py" in collect(tmp_path / "played", "--episodes", 4).stderr
+
+
+def test_a_player_wanders(learned, tmp_path):
+    """With --wander other numbers play in each life, the same again in the same episode."""
+    player = learned / "runner/model/player.json"
+    live, frame, rows = LivePlayer(player, wander=1.0), np.zeros((96, 96, 3), np.uint8), []
+    for episode in (0, 0, 1):
+        live.start(episode)
+        for _ in range(6):  # lives
+            live(frame, restart=True)
+            rows.append(live.player.numbers.tolist())
+    assert rows[:6] == rows[6:12] != rows[12:] and len({str(row) for row in rows}) > 6
+    assert live.learned.numbers.tolist() in rows  # some lives play as it has learned
+    result = collect(tmp_path, "--player", player, "--wander", 0.5, "--episodes", 1, "--frames", 40)
+    assert result.returncode == 0, result.stderr
+    assert data.read_json(tmp_path / "runner/frames/meta.json")["policy"]["wander"] == 0.5
 
 
 @pytest.mark.parametrize(("change", "words"), [

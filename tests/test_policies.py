@@ -1,8 +1,8 @@
 """Which keys are pressed, key lists as text, and latents."""
 import json
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +12,7 @@ from helpers import ROOT, run
 import data
 import encode
 import models
-from capture import policies, search_gaits
-from capture.games import load_game
+from capture import policies
 from engine import training
 
 GAITS = policies.load_gaits(ROOT / "games/qwop_gaits.json")
@@ -236,26 +235,21 @@ def test_gaits_of_a_game_that_has_none():
     assert len(kinds) > 6  # mix is then random, human-like and held keys
 
 
-def test_a_players_runs_are_gaits(tmp_path):
-    played = policies.random_keys(300, 4, np.random.default_rng(0))
-    policies.save_lists(tmp_path / "x_gaits.json", load_game("qwop"), 3, [(played, 0)])
-    run, = policies.load_gaits(tmp_path / "x_gaits.json")
-    assert run["frames"] == 300 and (policies.gait_keys(run, 300, 3) == played).all()
-    assert (policies.gait_keys(run, 900, 1) == played.repeat(3, 0)).all()         # three times as many frames
-    assert (policies.gait_keys(run, 99, 3, drift=0.5) == played[4:103]).all()     # half a period ahead
-    skips = []
-    for n in range(30):  # windows of it, at first without noise in some of them
-        keys, skip = policies.Policy("gait", 4, 100, 3, 0, [run])(n)
-        skips.append(skip) if (keys[:60] == played[:60]).all() else None
-    assert len(skips) > 3 and max(skips) > 100
-    for n in range(20):  # held-out rhythms are no changes of runs, which are no patterns
-        assert policies.Policy("rhythms", 4, 100, 3, 0, 12 * [run])(n)[0].any()
-    game = SimpleNamespace(gaits=tmp_path / "x_gaits.json")
-    with pytest.raises(SystemExit, match="which a search would replace"):
-        search_gaits.search(game, None, None)
-    data.write_json(tmp_path / "x_gaits.json", {"episodes": [{"keys": "zz"}]})
-    with pytest.raises(SystemExit, match="neither gaits nor key lists"):
+def test_a_file_without_gaits_is_refused(tmp_path):
+    data.write_json(tmp_path / "x_gaits.json", {"episodes": []})
+    with pytest.raises(SystemExit, match="holds no gaits"):
         policies.load_gaits(tmp_path / "x_gaits.json")
+
+
+def test_what_only_measures_is_not_what_every_seed_plays():
+    """Held keys and gaits in training begin with what every seed plays; for the test set they never do."""
+    constant = {policy("held")(n)[0].tobytes() for n in range(6)}
+    for n in range(12):
+        assert policy("held", is_test=True)(n)[0].tobytes() not in constant
+        keys, skip = policy("gait", is_test=True)(n)
+        first = max(0, skip - policies.AWAY)
+        pure = [policies.gait_keys(gait, len(keys), 3) for gait in GAITS]
+        assert min((one[first:] != keys[first:]).any(1).sum() for one in pure) > 2
 
 
 def test_the_shipped_gaits_are_what_the_policies_read():
@@ -290,6 +284,18 @@ def test_encode_writes_what_the_encoder_says_and_anew_for_another_one(toy_data, 
         latents = data.load_latents(folder / "latents")
         assert latents.z.dtype == "float32" and latents.numbers.tolist() == [0, 1]
         np.testing.assert_allclose(latents.z, z, atol=1e-5, rtol=1e-5)
+    # What a player has played elsewhere comes behind
+    add = ("encode.py", "--data", tmp_path, "--device", "cpu", "--add", tmp_path / "played")
+    assert "run collect.py --player first" in run(*add).stderr
+    shutil.copytree(folder / "frames", tmp_path / "played/runner/frames")
+    for done in (2, 4):
+        result = run(*add)
+        assert result.returncode == 0 and f"{done} episodes are encoded" in result.stdout, result.stderr
+    latents = data.load_latents(folder / "latents")
+    assert latents.numbers.tolist() == [0, 1, 10 ** 6, 10 ** 6 + 1] and (latents.z[:2] == latents.z[2:]).all()
+    meta = data.read_json(folder / "frames/meta.json")
+    data.write_json(tmp_path / "played/runner/frames/meta.json", meta | {"frames": 7})
+    assert "was recorded with frames 7, not 6" in run(*add).stderr
 
 
 def test_an_empty_folder_hides_no_held_out_episodes(tmp_path):
