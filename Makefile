@@ -8,11 +8,12 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 GAME ?= runner
-# How much is recorded and trained: stored episodes, episodes encoded in all, epochs
+# How much is recorded and trained: stored episodes, episodes encoded in all, epochs, minutes of a player
 EPISODES ?= 190
 LIVE ?= 4000
 AE_EPOCHS ?= 12
 LSTM_EPOCHS ?= 4
+MINUTES ?= 10
 TICKS ?= 3
 DATA ?= data
 ROUNDS ?= 3
@@ -48,7 +49,7 @@ rounds: .venv/all .venv/browser
 	test -e $(DATA)/$(NAME)/model/meta.json || $(MAKE) dream
 	for n in $$(seq $(ROUNDS)); do \
 		[ $$n = 1 ] || test -e $(DATA)/taught$$n || { $(MAKE) teach ROUND=$$n && touch $(DATA)/taught$$n; } || exit 1; \
-		test -e $(DATA)/round$$n/$(NAME)/frames/meta.json || { $(call STEP,train_player); } || exit 1; \
+		test -e $(DATA)/round$$n/$(NAME)/frames/meta.json || { $(call STEP,train_player) --minutes $(MINUTES); } || exit 1; \
 		$(PLAY) --data $(DATA)/round$$n --frames 600 || exit 1; \
 	done
 

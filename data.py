@@ -240,6 +240,15 @@ def held_out_folder(folder):
     return shipped if shipped.is_dir() and not any(own.glob("*.npz")) else own
 
 
+@contextmanager
+def held_out_errors(path):
+    """End the program with one line if a file of held-out episodes cannot be used."""
+    try:
+        yield
+    except (ValueError, KeyError) as error:
+        raise SystemExit(f"{path}: {error}: move it away, and run collect.py --held-out again") from None
+
+
 def load_held_out(folder):
     """The held-out episodes by the kind of keys they were played with: {kind: dict of arrays (E, T, ...)}.
     Of M more there are the first frames, all keys and falls: more_frames, more_keys, more_over (M, ...).
@@ -247,16 +256,13 @@ def load_held_out(folder):
     Ends the program with one line if there are none, or a file is damaged."""
     kinds = {}
     for path in sorted(set(folder.glob("*.npz")) - {folder / RHYTHMS}):
-        try:
+        with held_out_errors(path):
             arrays = read_arrays(path, ("frames", "keys", "restart", "over", "pose", "score"))
             if not arrays or min(a.ndim for a in arrays.values()) < 2:
                 raise ValueError("not a file of collect.py --held-out")
             for episode in zip(*arrays.values(), strict=True):
                 check_episode(dict(zip(arrays, episode)))
-            arrays |= read_arrays(path, ("more_frames", "more_keys", "more_over"))
-        except ValueError as error:
-            raise SystemExit(f"{path}: {error}: move it away, and run collect.py --held-out again") from None
-        kinds[path.stem] = arrays
+            kinds[path.stem] = arrays | read_arrays(path, ("more_frames", "more_keys", "more_over"))
     if not kinds:
         raise SystemExit(f"no held-out episodes in {folder}: run collect.py --held-out first")
     return kinds
@@ -266,14 +272,12 @@ def load_rhythms(folder):
     """Held-out rhythms: keys (N, T, K), over (N, T), score (N, T); an empty dict where there are none.
 
     Ends the program with one line if the file is damaged."""
-    path = folder / RHYTHMS
+    path, names = folder / RHYTHMS, ("keys", "over", "score")
     if not path.exists():
         return {}
-    try:
-        arrays = read_arrays(path, ("keys", "over", "score"))
-        return {name: arrays[name] for name in ("keys", "over", "score")}
-    except (ValueError, KeyError) as error:
-        raise SystemExit(f"{path}: {error}: move it away, and run collect.py --held-out again") from None
+    with held_out_errors(path):
+        arrays = read_arrays(path, names)
+        return {name: arrays[name] for name in names}
 
 
 def load_episodes(folder, names=("frames", "keys", "restart"), wanted=None, maker="collect.py"):

@@ -34,37 +34,20 @@ def read(path):
 
 def read_meta(folder):
     """meta.json of a model folder. Ends the program with one line if it cannot be played."""
-    again = "run export.py again"
+    content = read(folder / "meta.json")
     try:
-        meta = data.parse_json(read(folder / "meta.json"))
-    except ValueError as error:
-        raise SystemExit(f"{folder}/meta.json is not valid JSON ({error}): {again}") from None
-    if not isinstance(meta, dict) or meta.get("format") not in FORMATS:
-        version = meta.get("format") if isinstance(meta, dict) else type(meta).__name__
-        raise SystemExit(f"{folder} has format {version}, this version plays {FORMATS}: {again}")
-    fits = {"game": is_text, "keys": lambda x: is_list(x, is_text), "sha256": lambda x: isinstance(x, dict),
-            "frame_ms": is_positive, "ticks_per_frame": is_positive,
-            **{name: lambda x: is_list(x, is_number) and len(x) == len(meta["z_low"]) for name in RANGES}}
-    for name, is_right in fits.items():
-        if not is_right(meta.get(name)):
-            raise SystemExit(f"{folder}/meta.json has no {name}, or a wrong one: {again}")
+        meta = data.parse_json(content)
+        if meta["format"] not in FORMATS:
+            raise ValueError(f"format {meta['format']}, this version plays {FORMATS}")
+        numbers = np.array([meta[name] for name in RANGES], np.float64)
+        paces = np.array([meta["frame_ms"], meta["ticks_per_frame"]], np.float64)
+        if not ("".join([meta["game"], *meta["keys"]]) and dict(meta["sha256"]) and np.isfinite(numbers).all()
+                and numbers.ndim == 2 and ((paces > 0) & (paces < 1e9)).all()):
+            raise ValueError("a value is wrong")
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
+        raise SystemExit(f"{folder}/meta.json cannot be played ({data.reason(error)}): "
+                         "run export.py again") from None
     return meta
-
-
-def is_text(x):
-    return isinstance(x, str) and x != ""
-
-
-def is_number(x):
-    return isinstance(x, (int, float)) and abs(x) < 1e9  # NaN is not
-
-
-def is_positive(x):
-    return is_number(x) and x > 0
-
-
-def is_list(x, is_right):
-    return isinstance(x, list) and len(x) > 0 and all(map(is_right, x))
 
 
 def batches(rows, size=128):

@@ -11,6 +11,7 @@ Writes  data/<game>/report/report.json, table.md, rollout.png, survival.png, con
 Everything is measured on whole episodes that training never saw, by the kind of keys that
 played them: random, gait, human-like, and keys that are held all the time. metrics.py defines the figures.
 """
+import json
 from pathlib import Path
 
 import numpy as np
@@ -163,13 +164,6 @@ def draw(out, model, reports, shown):
                     model.meta.get("shape"))
 
 
-def rounded(value):
-    """Figures with at most four decimals, for JSON."""
-    if isinstance(value, dict):
-        return {k: rounded(v) for k, v in value.items()}
-    return round(value, 4) if isinstance(value, float) else value
-
-
 def read_report(folder, kinds):
     """The models of an earlier report, without measuring them again -> {name: figures}, without their speed,
     which may be that of another machine.
@@ -224,7 +218,8 @@ def main():
     for model in models:
         name = str(model.folder)
         reports[name], shown[name] = measure(model, kinds, rhythms, args.dream_frames, args.seed)
-    reports = rounded(reports | {name: figures for name, figures in old.items() if name not in reports})
+    reports |= {name: figures for name, figures in old.items() if name not in reports}
+    reports = json.loads(json.dumps(reports), parse_float=lambda text: round(float(text), 4))
     with data.disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
         data.write_json(out / "report.json", reports)

@@ -39,10 +39,10 @@ from PIL import Image
 import data
 import models
 from capture import policies
+from capture.games import load_game
 from data import CONTEXT
 from engine import graphs, training
 
-HERE = Path(__file__).parent
 TOLERANCE = 1e-4   # largest relative difference between a graph and PyTorch
 BEFORE_FALL = 15   # frames that lie at least between a start state in mid-run and the end of its life
 GAITS = 3          # of the best that are known
@@ -111,9 +111,7 @@ def drift_limit(autoencoder, z, std):
 
 def best_gaits(game):
     """The best known gaits of a game, by name or by the path of its description -> [{period, on, score}]"""
-    gaits = (policies.load_gaits(HERE / "games" / f"{Path(game).stem}_gaits.json")
-             or policies.load_gaits(Path(game).with_name(f"{Path(game).stem}_gaits.json")))
-    best = sorted(gaits, key=lambda gait: -gait["score"])[:GAITS]
+    best = sorted(policies.load_gaits(load_game(game).gaits), key=lambda gait: -gait["score"])[:GAITS]
     return [{name: gait[name] for name in ("period", "on", "score")} for gait in best]
 
 

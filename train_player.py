@@ -115,7 +115,7 @@ def main():
     parser.add_argument("--frames", type=int, default=300, help="longest life that counts")
     parser.add_argument("--population", type=int, default=32, help="controllers in a generation")
     parser.add_argument("--dreams", type=int, default=3, help="dreams of each controller")
-    parser.add_argument("--noise", type=float, default=0.1,
+    parser.add_argument("--noise", type=float, default=0.3,
                         help="on the z that it sees, as a share of the std of its steps: no dream is exact")
     parser.add_argument("--temperature", type=float, default=1.0, help="of the noise; 0: what is likeliest")
     parser.add_argument("--seed", type=int, default=0)

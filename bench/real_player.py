@@ -38,7 +38,7 @@ def live(path, numbers, rest, frames):
     global player
     player = player or LivePlayer(path)
     meta, recorder = player.model.meta, workers.job.get_recorder()
-    player.player = Player(numbers[None], meta["dz_std"])
+    player.learned = Player(numbers[None], meta["dz_std"])
     player.start(rest)
     recorder.renew()
     recorder.evaluate("job => recorder.open(job)", {"frames": frames + 1,

@@ -1,5 +1,4 @@
 """A game's description: the fields that a file in games/ may set, and how it is loaded."""
-import difflib
 import hashlib
 import json
 import re
@@ -52,13 +51,9 @@ def check_key(path, key):
     """End the program with one line if input.js can press no such key."""
     if re.fullmatch("[a-zA-Z0-9]|Key[A-Z]|Digit[0-9]", key) or key in CODES or POINTER.fullmatch(key):
         return
-    like = (difflib.get_close_matches(f"Arrow{key}", CODES, 1, 0.8)
-            or difflib.get_close_matches(key, CODES, 1, 0) or CODES)[0]
-    like = f"a letter, a digit or a code of KeyboardEvent such as {like}"
-    if ":" in key:
-        like = ("mouse:click, touch:click, or mouse:, touch: or pointer: and a place: left, right, top, "
-                "bottom, centre or parts of the canvas like 0.2,0.5")
-    raise SystemExit(f"{path}: no key is called {key!r}: write {like}")
+    raise SystemExit(f"{path}: no key is called {key!r}: write a letter, a digit, mouse:click, touch:click, "
+                     "pointer:, mouse: or touch: and a place (left, right, top, bottom, centre or parts like "
+                     f"0.2,0.5), or one of {', '.join(CODES)}")
 
 
 def load_game(name, url=None):

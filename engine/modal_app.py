@@ -6,7 +6,7 @@ Writes  data/<game>/model. All else stays on a Volume named dream; the same comm
     modal run engine/modal_app.py --game runner --parts 8 --gpu L4
 
 Tried without an account, so on this machine alone: the app builds, and its function runs by .local(). Not
-tried on Modal: the image, the Volume, the GPU, and the price against a bill.
+tried on Modal: the image, the Volume, the GPU.
 """
 import subprocess
 import sys
@@ -18,11 +18,6 @@ import modal
 ROOT = Path(__file__).parent.parent
 CODE, DATA = (ROOT, ROOT / "data") if modal.is_local() else (Path("/dream"), Path("/data"))
 CORES, GIBIBYTES = 4, 8     # of each machine
-# Dollars a second on 2026-07-01, of https://modal.com/pricing as written down in
-# github.com/api-evangelist/modal-labs: a core, a GiB of memory, a GPU
-CORE, GIBIBYTE = 0.0000131, 0.00000222
-GPU = {"": 0, "T4": 0.000164, "L4": 0.000222, "A10": 0.000306, "L40S": 0.000542, "A100-40GB": 0.000583,
-       "A100-80GB": 0.000694, "H100": 0.001097, "H200": 0.001261, "B200": 0.001736}
 
 image = modal.Image.debian_slim("3.11")
 for name in ("requirements.txt", "requirements-play.txt"):
@@ -60,24 +55,19 @@ def fetch(folder, target):
 
 @app.local_entrypoint()
 def main(game: str = "runner", episodes: int = 190, live: int = 4000, parts: int = 8, gpu: str = "L4"):
-    if gpu not in GPU:
-        raise SystemExit(f"no GPU {gpu!r} in the price table: {', '.join(filter(None, GPU))}")
-    total, trainer = 0, step.with_options(gpu=gpu or None)
+    trainer = step.with_options(gpu=gpu)
     every_part = [("--part", f"{k}/{parts}") for k in range(1, parts + 1)]
-    plan = [("collect.py", "", [("--episodes", str(episodes), *part) for part in every_part]),
-            ("collect.py", "", [("--held-out",)]),
-            ("train_ae.py", gpu, [()]),
-            ("encode.py", gpu, [()]),
-            ("encode.py", "", [("--live", str(live), *part) for part in every_part]),
-            ("train_lstm.py", gpu, [()]),
-            ("export.py", "", [()]),
-            ("evaluate.py", "", [()])]
-    for script, card, runs in plan:
-        function = trainer if card else step
+    plan = [(step, "collect.py", [("--episodes", str(episodes), *part) for part in every_part]),
+            (step, "collect.py", [("--held-out",)]),
+            (trainer, "train_ae.py", [()]),
+            (trainer, "encode.py", [()]),
+            (step, "encode.py", [("--live", str(live), *part) for part in every_part]),
+            (trainer, "train_lstm.py", [()]),
+            (step, "export.py", [()]),
+            (step, "evaluate.py", [()])]
+    for function, script, runs in plan:
         seconds = list(function.starmap([(script, "--game", game, *arguments) for arguments in runs]))
-        total += sum(seconds) * (CORES * CORE + GIBIBYTES * GIBIBYTE + GPU[card])
-        print(f"{script}: {len(runs)} x {sum(seconds) / len(runs):.0f} s {card}; {total:.2f} dollars "
-              "in all, without starts and idle time")
+        print(f"{script}: {len(runs)} x {sum(seconds) / len(runs):.0f} s")
     name = Path(game).stem
     fetch(f"{name}/model", ROOT / "data" / name / "model")
     print(f"play it:  python app.py --model data/{name}/model")

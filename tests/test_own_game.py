@@ -108,7 +108,7 @@ def test_names_of_games_and_keys(tmp_path):
     (tmp_path / "runner.py").write_text(f"{text}keys = ['a']\n")
     assert "a game that ships is called runner" in refusal(main, "--game", tmp_path / "runner.py")
     (tmp_path / "toy.py").write_text(f"{text}keys = ['mouse:middle']\n")
-    assert "write mouse:click" in refusal(main, "--game", tmp_path / "toy.py")
+    assert "no key is called 'mouse:middle'" in refusal(main, "--game", tmp_path / "toy.py")
     (tmp_path / "toy.py").write_text(f"{text}keys = ['a', 'mouse:click', 'touch:left', 'pointer:.2,1']\n")
     digests = set()
     for page in ("one", "another"):  # two games with the same name and description are not the same
