@@ -8,8 +8,8 @@ Writes  data/<game>/report/report.json, table.md, rollout.png, survival.png, con
     python evaluate.py --game runner --compare docs/model/runner       # beside another model
     python evaluate.py --game runner --compare docs/report/runner      # beside those of an earlier report
 
-Everything is measured on whole episodes that training never saw, by the kind of keys that
-played them: random, gait, human-like, and keys that are held all the time. metrics.py defines the figures.
+Everything is measured on whole episodes that training never saw, by the kind of keys that played them:
+random, gait, human-like, and keys that are held for long. metrics.py defines the figures.
 """
 import json
 from pathlib import Path
@@ -168,14 +168,16 @@ def read_report(folder, kinds):
     """The models of an earlier report, without measuring them again -> {name: figures}, without their speed,
     which may be that of another machine.
 
-    Ends the program unless the report's episodes have as many falls as those of `kinds`."""
+    Ends the program unless the report's episodes have as many falls as those of `kinds`, or None."""
     reports = data.read_json(folder / "report.json")
     falls = {kind: metrics.count_falls(metrics.with_more(kinds[kind], "over")[:, CONTEXT:])
              for kind in data.KINDS if kind in kinds}
     for name, figures in reports.items():
         if not isinstance(figures, dict) or not {"kinds", "falls", "speed"} <= set(figures):
             raise SystemExit(f"{folder}/report.json is not a report of evaluate.py: name a model folder")
-        if falls != {kind: x["falls"] for kind, x in figures["falls"].items()}:
+        measured = {kind: falls.get(kind) if x["falls"] is None else x["falls"]
+                    for kind, x in figures["falls"].items()}
+        if measured != falls:
             raise SystemExit(f"{folder}: {name} was measured on other episodes: name its model folder")
     return {name: figures | {"speed": dict.fromkeys(figures["speed"])} for name, figures in reports.items()}
 
