@@ -26,8 +26,8 @@ from capture.player import Player, mark_of
 from dream import Model, draw_noise, repeat
 
 EVERY = 10     # generations between two reports
-MEASURED = 16  # dreams of a report
-REST = 12      # in the n-th dream no key is held in the first n % REST frames
+MEASURED = 32  # dreams of a report
+REST = 32      # in the n-th dream no key is held in the first n % REST frames
 AGAIN = 0.2    # how wide the search is at least when the dream is another one
 
 
@@ -84,10 +84,10 @@ def open_search(path, args, model):
 
 
 def best_of(model, args):
-    """Metres of the player in the model's folder; -1 if it learned in another dream, or in shorter lives."""
+    """Metres of the player in the model's folder; -1 if they were measured in another dream or way."""
     known = data.read_json(model.folder / "player.json") or {}
-    own = mark_of(model, "dynamics.onnx"), 2 * args.frames
-    return known["metres"] if (known.get("dynamics"), known.get("frames")) == own else -1.0
+    own = {"dynamics": mark_of(model, "dynamics.onnx"), "frames": 2 * args.frames, "noise": args.noise}
+    return known["metres"] if own.items() <= known.items() else -1.0
 
 
 def keep(folder, args, model, state, metres):
@@ -99,7 +99,7 @@ def keep(folder, args, model, state, metres):
         plots.draw_strip(folder / "player.png", frames.reshape(4, 12, *frames.shape[1:]))
         player = {"game": model.meta["game"], "encoder": state["encoder"],
                   "dynamics": mark_of(model, "dynamics.onnx"), "metres": round(metres, 1),
-                  "frames": 2 * args.frames, "generation": state["generation"],
+                  "frames": 2 * args.frames, "noise": args.noise, "generation": state["generation"],
                   "seconds": round(state["seconds"]),
                   "command": data.command_line(),
                   "numbers": [round(x, 5) for x in state["mean"]]}
@@ -151,11 +151,11 @@ def main():
         metres, life = dream_lives(model, middle, 2 * args.frames, np.arange(MEASURED), args)
         now = time.perf_counter()
         state["seconds"], last, left = state["seconds"] + now - last, now, args.minutes - (now - start) / 60
-        print(f"generation {state['generation']:4d} | {2 * args.frames} dreamed frames: median "
-              f"{np.median(metres):5.1f} m, {min(metres):5.1f} to {max(metres):5.1f} m, lives of "
-              f"{np.median(life):.0f} frames | {max(left, 0):.1f} min left", flush=True)
+        print(f"generation {state['generation']:4d} | {2 * args.frames} dreamed frames: mean "
+              f"{np.mean(metres):5.1f} m, {min(metres):5.1f} to {max(metres):5.1f} m, lives of "
+              f"{np.mean(life):.0f} frames | {max(left, 0):.1f} min left", flush=True)
         with data.disk_errors(folder):
-            keep(folder, args, model, state, float(np.median(metres)))
+            keep(folder, args, model, state, float(np.mean(metres)))
     print(f"best: {best_of(model, args):.1f} m in {2 * args.frames} dreamed frames, in "
           f"{model.folder / 'player.json'}; look at {folder / 'player.png'}")
 

@@ -97,7 +97,7 @@ def test_a_player_learns_and_goes_on_learning(learned):
 @pytest.mark.parametrize(("frames", "best"), [(20, "its own"), (30, -1.0)])
 def test_a_better_player_stays(learned, frames, best):
     """A search has to beat the player in the folder, if both were measured in the same dream and way."""
-    model, args = Model(learned / "runner/model"), SimpleNamespace(frames=frames)
+    model, args = Model(learned / "runner/model"), SimpleNamespace(frames=frames, noise=0.3)
     known = data.read_json(model.folder / "player.json")["metres"]
     assert train_player.best_of(model, args) == (known if best == "its own" else best)
     model.meta["sha256"]["dynamics.onnx"] = "that of another dream"
