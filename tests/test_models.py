@@ -94,20 +94,26 @@ class Configured(nn.Module):
         self.layer, self.config = layer, models.DynamicsConfig()
 
 
-def test_a_resumed_training_may_have_another_length(tmp_path):
-    """After 2 of 4 epochs, resumed with 8: the learning rate of a quarter of the way."""
-    layer, rng, rates = nn.Linear(2, 2), np.random.default_rng(0), []
-    for epochs in (4, 8):
-        optimizer = torch.optim.AdamW(layer.parameters(), 1.0)
+def test_a_resumed_training_has_its_own_length_and_rates(tmp_path):
+    """After 2 of 4 epochs, resumed with 8 and half the rate: that of a quarter of the way."""
+    layer, rng, resume = nn.Linear(2, 2), np.random.default_rng(0), tmp_path / "lstm_resume.pt"
+
+    def start(epochs, lr, decay):
+        optimizer = torch.optim.AdamW(layer.parameters(), lr, weight_decay=decay)
         schedule = training.make_schedule(optimizer, SimpleNamespace(epochs=epochs, original=False), 40)
-        first = (training.load_resume(tmp_path / "resume.pt", Configured(layer), optimizer, schedule, rng)
-                 or (0,))[0]
-        schedule.step(first + (2 if epochs == 4 else 0))
-        rates.append(optimizer.param_groups[0]["lr"])
-        training.save_resume(tmp_path / "resume.pt", Configured(layer), optimizer, schedule, rng, 2, 0.0, 0.0)
-    assert rates == pytest.approx([0.5, (1 + 2 ** -0.5) / 2])
-    resume = tmp_path / "resume.pt", Configured(layer), optimizer, schedule, rng
-    assert training.load_resume(*resume, encoder="another") is None  # it learned from other z
+        return Configured(layer), optimizer, schedule, rng
+
+    model, optimizer, schedule, _ = start(4, 1.0, 0.3)
+    schedule.step(2)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.5)
+    training.save_resume(resume, model, optimizer, rng, 2, 0.0, 0.0)
+    again = start(8, 0.5, 0.1)
+    assert training.load_resume(resume, *again) is None  # without the checkpoint beside it
+    (tmp_path / "lstm.pt").touch()
+    assert training.load_resume(resume, *again) == (2, 0.0, 0.0)
+    group, = again[1].param_groups
+    assert group["lr"] == pytest.approx(0.5 * (1 + 2 ** -0.5) / 2) and group["weight_decay"] == 0.1
+    assert training.load_resume(resume, *again, encoder="another") is None  # it learned from other z
 
 
 @pytest.mark.parametrize("size", [1_000, 50_000])
