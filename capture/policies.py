@@ -234,7 +234,7 @@ def load_lists(path, game, ticks_per_frame, frames):
         key_list = data.parse_json(Path(path).read_text())
         for name, value in (("game", game.name), ("keys", game.keys), ("ticks_per_frame", ticks_per_frame)):
             if key_list[name] != value:
-                raise ValueError(f"{name} is {key_list[name]}, not {value}")
+                raise ValueError(f"{name} is {key_list[name]!r}, not {value!r}")
         windows = []
         for n, episode in enumerate(key_list["episodes"]):
             keys, skip = from_text(episode["keys"], len(game.keys)), episode.get("skip", 0)

@@ -199,7 +199,7 @@ LIST = {"game": "toy", "keys": list("qwop"), "ticks_per_frame": 3,
 
 @pytest.mark.parametrize("content, expected", [
     ("{", "Expecting"), ("", "Expecting"), ("\udcff", "decode"), ([], "list indices"), (None, "NoneType"),
-    ({"game": "runner"}, "game is runner, not toy"), ({"game": None}, "game is None"),
+    ({"game": "runner"}, "game is 'runner', not 'toy'"), ({"game": None}, "game is None"),
     ({"keys": list("qwo")}, "keys is ['q', 'w', 'o'], not"),
     ({"ticks_per_frame": 4}, "ticks_per_frame is 4, not 3"), ({"episodes": []}, "no episodes"),
     ({"episodes": 7}, "not iterable"), ({"episodes": "0123456789"}, "indices"),
