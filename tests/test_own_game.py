@@ -170,7 +170,7 @@ def test_recorded_episodes_show_the_game(recorded_breakout):
 def test_the_model_folder_describes_this_game(folder):
     meta = json.loads((folder / "model" / "meta.json").read_text())
     assert (meta["game"], meta["keys"], meta["shape"]) == ("breakout", KEYS, [240, 160])
-    assert (meta["tick_ms"], meta["ticks_per_frame"], meta["frame_ms"]) == (20, 2, 40)
+    assert (meta["tick_ms"], meta["ticks_per_frame"], meta["frame_ms"]) == (20, 3, 60)
     dynamics = onnxruntime.InferenceSession(folder / "model" / "dynamics.onnx")
     assert {x.name: x.shape for x in dynamics.get_inputs()}["keys"] == ["N", 3]
 
