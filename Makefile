@@ -42,25 +42,28 @@ dream: .venv/all .venv/browser
 	$(call STEP,evaluate)
 	@echo "play it:  $(BIN)/python app.py --model $(DATA)/$(NAME)/model"
 
-# A round: the dream learns from the play of the last round's player (not in the first round), a player learns in the
-# dream, and plays the real game 32 times. Its play, with changes in each life, is what the next round learns from.
+# A round: a player learns in the dream and plays the real game 32 times, which only measures. The next round first records
+# 96 more episodes of it, with changes in each life, and the dream learns from those.
 rounds: .venv/all .venv/browser
 	@grep -q "^score" $(GAME) || { echo "name a game with a score, by which a player learns: make rounds GAME=mygame.py"; exit 1; }
 	test -e $(DATA)/$(NAME)/model/meta.json || $(MAKE) dream
-	for n in $$(seq $(ROUNDS)); do \
-		[ $$n = 1 ] || test -e $(DATA)/taught$$n || { $(MAKE) teach ROUND=$$n && touch $(DATA)/taught$$n; } || exit 1; \
-		test -e $(DATA)/round$$n/$(NAME)/frames/meta.json || { $(call STEP,train_player) --minutes $(MINUTES); } || exit 1; \
-		$(PLAY) --data $(DATA)/round$$n --frames 600 || exit 1; \
-	done
+	for n in $$(seq $(ROUNDS)); do test -e $(DATA)/$(NAME)/round$$n || $(MAKE) round ROUND=$$n || exit 1; done
 
 PLAY = $(BIN)/python collect.py --game $(GAME) --player $(DATA)/$(NAME)/model/player.json
+round:
+	[ $(ROUND) = 1 ] || test -e $(DATA)/$(NAME)/taught$(ROUND) || $(MAKE) teach
+	test -e $(DATA)/round$(ROUND)/$(NAME)/frames/meta.json || { $(call STEP,train_player) --minutes $(MINUTES); }
+	$(PLAY) --data $(DATA)/round$(ROUND) --frames 600
+	touch $(DATA)/$(NAME)/round$(ROUND)
+
+BEFORE = $(DATA)/$(NAME)/before$(ROUND).pt
 teach:
-	$(PLAY) --data $(DATA)/played$(ROUND) --wander 0.3 --episodes 96
+	$(PLAY) --data $(DATA)/played$(ROUND) --wander 0.3 --episodes 96 --seed $(ROUND)
 	$(call STEP,encode) --add $(patsubst %,$(DATA)/played%,$(shell seq 2 $(ROUND)))
-	cp $(DATA)/$(NAME)/lstm.pt $(DATA)/$(NAME)/before.pt
-	rm -f $(DATA)/$(NAME)/lstm_resume.pt
-	$(call STEP,train_lstm) --init-from $(DATA)/$(NAME)/before.pt --epochs 2
+	test -e $(BEFORE) || { rm -f $(DATA)/$(NAME)/lstm_resume.pt; cp $(DATA)/$(NAME)/lstm.pt $(BEFORE); }
+	$(call STEP,train_lstm) --init-from $(BEFORE) --epochs 2
 	$(call STEP,export)
+	touch $(DATA)/$(NAME)/taught$(ROUND)
 
 pipeline:
 	$(MAKE) dream GAME=runner EPISODES=80 LIVE=600 AE_EPOCHS=6
@@ -94,4 +97,4 @@ VENV = $(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python
 		webkit2gtk-driver xvfb $$(command -v firefox > /dev/null || echo firefox-esr))
 	@touch $@
 
-.PHONY: play test test-all dream rounds teach pipeline
+.PHONY: play test test-all dream rounds round teach pipeline

@@ -190,7 +190,8 @@ def main():
     parser.add_argument("--player", type=Path, metavar="FILE",
                         help="instead: this player.json, in its model folder, chooses the keys")
     parser.add_argument("--wander", type=float, default=0.0,
-                        help="with --player: change its numbers by up to so much, other ones in each life")
+                        help="with --player: std of random changes of its numbers in each life; by chance "
+                             "also a third or a tenth of it, or none")
     parser.add_argument("--held-out", action="store_true",
                         help="instead: record the episodes that evaluate.py measures on")
     parser.add_argument("--check", action="store_true",

@@ -115,8 +115,8 @@ def command_line():
 def difference(meta, own):
     """The first thing in which a meta.json differs from what is `own` {name: value}, as "keys [...], not
     [...]"; None if nothing does."""
-    return next((f"{name} {meta[name]!r}, not {value!r}" for name, value in own.items()
-                 if meta.get(name, value) != value), None)
+    return next((f"{name} {meta.get(name)!r}, not {value!r}" for name, value in own.items()
+                 if meta.get(name) != value), None)
 
 
 def run(main, stopped):

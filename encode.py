@@ -51,7 +51,7 @@ class Encode:
 def is_same(old, new):
     """Do two meta.json of latents (old: or None) belong to the same recording and autoencoder? Browsers may
     differ, as in collect.py."""
-    ignored = dict.fromkeys(("browser", "version"))
+    ignored = dict.fromkeys(("browser", "version", "added"))
     return old is not None and old | ignored == new | ignored
 
 
@@ -81,7 +81,7 @@ def main():
     parser.add_argument("--live", type=int, default=0, help="how many episodes there are to be in all")
     parser.add_argument("--add", nargs="+", default=[], metavar="DATA",
                         help="--data folders in which a player has played the game (collect.py --player): "
-                             "encode these episodes, too. Later name the same folders first")
+                             "encode these episodes, too")
     parser.add_argument("--device", help="for recorded episodes: cpu, cuda or mps; the best by default")
     parser.add_argument("--merge", nargs="+", default=[], metavar="DATA",
                         help="instead: copy the latents that lie in these --data folders into this one")
@@ -110,7 +110,7 @@ def main():
         game = load_game(args.game, args.url)
         workers.check_meta(frames / "meta.json", workers.describe(game, args))
         policy = workers.make_policy(game, args)
-    sources = {0: frames}
+    sources, added = {0: frames}, {}
     for n, other in enumerate(args.add, 1):
         sources[n * ADDED] = other = data.game_folder(other, args.game) / "frames"
         played = data.read_json(other / "meta.json")
@@ -119,17 +119,25 @@ def main():
             raise SystemExit(f"no episodes in {other}: run collect.py --player first")
         if wrong := data.difference(played, {name: recording[name] for name in own if name in recording}):
             raise SystemExit(f"{other} was recorded with {wrong}: record it like {frames}")
+        added[str(n * ADDED)] = [played["policy"], played["seed"]]
     with data.disk_errors(folder), data.lock(latents):
         latents.mkdir(exist_ok=True)
         # Latents of another autoencoder or recording are of no use any more
-        meta = recording | {"encoder": training.hash_of(model.encoder)}
-        if not is_same(data.read_json(latents / "meta.json"), meta):
+        meta = recording | {"encoder": training.hash_of(model.encoder), "names": list(NAMES)}
+        known = data.read_json(latents / "meta.json")
+        if not is_same(known, meta):
             old = data.episode_files(latents)
             for path in old.values():
                 path.unlink()
             if old:
-                print(f"{len(old)} episodes in {latents} were of another autoencoder or recording: deleted")
-            data.write_json(latents / "meta.json", meta)
+                print(f"{len(old)} episodes in {latents} were of another autoencoder, recording or version: "
+                      "deleted")
+            known = {}
+        before = known.get("added", {})
+        if any(before.get(number, one) != one for number, one in added.items()):
+            raise SystemExit(f"{latents} has other episodes in the place of these: name the folders to --add "
+                             "in the same order as before, new ones last")
+        data.write_json(latents / "meta.json", meta | {"added": before | added})
         data.set_damaged_aside(latents, ("z", *NAMES[1:]))
         done = data.episode_files(latents)
         stored = {first: [n for n in data.episode_files(source) if first + n not in done]

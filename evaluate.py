@@ -207,7 +207,7 @@ def main():
                              "compare models of one game")
     held_out = args.held_out or data.held_out_folder(folder)
     own = {name: models[0].meta.get(name) for name in ("game", "keys", "ticks_per_frame")}
-    if wrong := data.difference(data.read_json(held_out / "meta.json") or {}, own):
+    if wrong := data.difference(data.read_json(held_out / "meta.json") or own, own):
         raise SystemExit(f"{held_out} was recorded with {wrong} as {models[0].folder}: name another --game, "
                          "--model or --held-out, or run collect.py --held-out")
     kinds, rhythms = data.load_held_out(held_out), data.load_rhythms(held_out)

@@ -39,7 +39,7 @@ from PIL import Image
 import data
 import models
 from capture import policies
-from capture.games import load_game
+from capture.games import gaits_of
 from data import CONTEXT
 from engine import graphs, training
 
@@ -111,7 +111,7 @@ def drift_limit(autoencoder, z, std):
 
 def best_gaits(game):
     """The best known gaits of a game, by name or by the path of its description -> [{period, on, score}]"""
-    best = sorted(policies.load_gaits(load_game(game).gaits), key=lambda gait: -gait["score"])[:GAITS]
+    best = sorted(policies.load_gaits(gaits_of(game)), key=lambda gait: -gait["score"])[:GAITS]
     return [{name: gait[name] for name in ("period", "on", "score")} for gait in best]
 
 

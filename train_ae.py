@@ -49,7 +49,7 @@ def parse():
     group = parser.add_argument_group("losses and regularisation")
     group.add_argument("--edge", type=float, default=0,
                        help="weight of the edge loss, after a quarter of the epochs")
-    group.add_argument("--interpretability", type=float, default=0, 
+    group.add_argument("--interpretability", type=float, default=0,
                        help="weight of that loss, after a quarter of the epochs")
     group.add_argument("--dropout", type=float, default=0, help="rate, in the narrow linear layers")
     group.add_argument("--noise", type=float, default=0.05, help="on z, relative to it")
@@ -115,7 +115,7 @@ def load_training_data(args, folder, device):
     is_held_out = data.is_held_out(numbers)
     held_out = frames[np.flatnonzero(is_held_out)[:10]]
     rows = np.flatnonzero(np.repeat(~is_held_out, frames.shape[1]))
-    sample = frames.reshape(-1, *frames.shape[2:])[rows[::max(1, len(rows) // 4000)]]
+    sample = frames.reshape(-1, *frames.shape[2:])[rows[::-(-len(rows) // 4000)]]
     if frames.shape[1] % args.clip_len:
         raise SystemExit(f"an episode of {frames.shape[1]} frames is not a multiple "
                          f"of --clip-len {args.clip_len}")

@@ -22,12 +22,11 @@ import numpy as np
 
 import data
 import plots
-from capture.player import Player, mark_of
+from capture.player import STARTS, Player, mark_of
 from dream import Model, draw_noise, repeat
 
 EVERY = 10     # generations between two reports
-MEASURED = 32  # dreams of a report
-REST = 32      # in the n-th dream no key is held in the first n % REST frames
+MEASURED = STARTS  # dreams of a report
 AGAIN = 0.2    # how wide the search is at least when the dream is another one
 
 
@@ -35,8 +34,8 @@ def dream_lives(model, player, frames, seeds, args):
     """N dreams from the first start state, each under its own controller, until their lives end
     -> metres (N), frames of the life (N).
 
-    seeds (N): of the noise, and of how many frames pass before the controller holds a key. args: noise,
-    temperature."""
+    seeds (N): of the noise; no key is held in the first frames, as many as the seed modulo STARTS. args:
+    noise, temperature."""
     n, alive = len(seeds), np.arange(len(seeds))
     metres, life = np.zeros(n), np.full(n, frames)
     state = repeat(model.starts[0], n)
@@ -44,7 +43,7 @@ def dream_lives(model, player, frames, seeds, args):
     for t in range(frames):
         noise = draw_noise(seeds[alive], t, model.noise_size + model.features)
         seen = state[0] + args.noise * player.dz_std * noise[:, model.noise_size:]
-        keys = player.choose(seen, seen - before, t) * (t >= seeds[alive, None] % REST)
+        keys = player.choose(seen, seen - before, t) * (t >= seeds[alive, None] % STARTS)
         before = seen
         state, over = model.step(state, keys, args.temperature * noise[:, :model.noise_size])
         metres[alive] += model.readout("metres", state)
@@ -86,8 +85,9 @@ def open_search(path, args, model):
 def best_of(model, args):
     """Metres of the player in the model's folder; -1 if they were measured in another dream or way."""
     known = data.read_json(model.folder / "player.json") or {}
-    own = {"dynamics": mark_of(model, "dynamics.onnx"), "frames": 2 * args.frames, "noise": args.noise}
-    return known["metres"] if own.items() <= known.items() else -1.0
+    own = {"dynamics": mark_of(model, "dynamics.onnx"), "frames": 2 * args.frames, "noise": args.noise,
+           "temperature": args.temperature}
+    return known["metres"] if own.items() <= ({"temperature": 1.0} | known).items() else -1.0
 
 
 def keep(folder, args, model, state, metres):
@@ -99,7 +99,8 @@ def keep(folder, args, model, state, metres):
         plots.draw_strip(folder / "player.png", frames.reshape(4, 12, *frames.shape[1:]))
         player = {"game": model.meta["game"], "encoder": state["encoder"],
                   "dynamics": mark_of(model, "dynamics.onnx"), "metres": round(metres, 1),
-                  "frames": 2 * args.frames, "noise": args.noise, "generation": state["generation"],
+                  "frames": 2 * args.frames, "noise": args.noise, "temperature": args.temperature,
+                  "generation": state["generation"],
                   "seconds": round(state["seconds"]),
                   "command": data.command_line(),
                   "numbers": [round(x, 5) for x in state["mean"]]}

@@ -21,9 +21,9 @@ sys.path.insert(0, str(ROOT))
 import data  # noqa: E402
 from capture import workers  # noqa: E402
 from capture.games import load_game  # noqa: E402
-from capture.player import LivePlayer, Player, mark_of  # noqa: E402
+from capture.player import STARTS, LivePlayer, Player, mark_of  # noqa: E402
 from dream import Model  # noqa: E402
-from train_player import EVERY, REST  # noqa: E402
+from train_player import EVERY  # noqa: E402
 
 STEP = """async keys => {
   const { rgb } = await recorder.step(keys), { game } = recorder;
@@ -74,7 +74,7 @@ def main():
         while seen < args.frames:
             # A generation: the same starts for all
             candidates = np.array(search.ask())
-            rests = (generation * args.lives + np.arange(args.lives)) % REST
+            rests = (generation * args.lives + np.arange(args.lives)) % STARTS
             lives = np.array(pool.starmap(live, [(path, numbers, rest, args.longest)
                                                  for numbers in candidates for rest in rests], 1))
             scores = lives[:, 0].reshape(-1, args.lives).mean(1)
@@ -86,10 +86,10 @@ def main():
                 continue
 
             # Measure the middle of the search, in longer lives
-            jobs = [(path, search.mean, rest, 2 * args.longest) for rest in range(REST)]
+            jobs = [(path, search.mean, rest, 2 * args.longest) for rest in range(STARTS)]
             lives = np.array(pool.starmap(live, jobs, 1))
-            seen, metres = seen + int(lives[:, 1].sum()), float(np.median(lives[:, 0]))
-            print(f"  in {2 * args.longest} frames: median {metres:.1f} m, lives of "
+            seen, metres = seen + int(lives[:, 1].sum()), float(lives[:, 0].mean())
+            print(f"  in {2 * args.longest} frames: mean {metres:.1f} m, lives of "
                   f"{np.median(lives[:, 1]):.0f} frames", flush=True)
             if metres > best:
                 best = metres

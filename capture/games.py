@@ -56,19 +56,30 @@ def check_key(path, key):
                      f"0.2,0.5), or one of {', '.join(CODES)}")
 
 
+def path_of(name):
+    """Of the description that the command line names: `runner`, or a path."""
+    return Path(name) if name.endswith(".py") else ROOT / "games" / f"{name}.py"
+
+
+def gaits_of(name):
+    """Where the gaits of a game lie: beside its description."""
+    path = path_of(name)
+    return path.with_name(f"{path.stem}_gaits.json")
+
+
 def load_game(name, url=None):
     """The Game that the command line names: `runner`, or the path of a description file.
 
     url: another address of its page, or an .html file, which is then served on loopback. Ends the program
     with one line if there is no such game, or its description has unknown or missing fields."""
-    path = Path(name) if name.endswith(".py") else ROOT / "games" / f"{name}.py"
+    path = path_of(name)
     if not path.exists():
         known = ", ".join(sorted(p.stem for p in (ROOT / "games").glob("*.py")))
         raise SystemExit(f"no game {name}: name one of {known}, or the path of a description like "
                          "games/runner.py")
     fields = {k: v for k, v in runpy.run_path(str(path)).items() if not k.startswith("_")}
     try:
-        game = Game(name=path.stem, gaits=path.with_name(f"{path.stem}_gaits.json"), **fields)
+        game = Game(name=path.stem, gaits=gaits_of(name), **fields)
     except TypeError as error:
         reason = str(error).split("() ")[-1]
         raise SystemExit(f"{path}: {reason} (see class Game in capture/games.py)") from None

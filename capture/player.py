@@ -47,17 +47,18 @@ class Player:
 class LivePlayer:
     """Plays one real game: from frame to frame, as the Recorder's play_live() asks."""
 
-    def __init__(self, path, wander=0.0):
-        """path: of player.json, beside its encoder. wander: std of the changes of its numbers in a life, or,
-        by chance, a third or a tenth of it, or 0. Ends the program with one line if they do not fit."""
+    def __init__(self, path, wander=0.0, seed=0):
+        """path: of player.json, beside its encoder. wander: std of the changes of its numbers in a life, by
+        chance also a third or a tenth of it, or 0; seed: of these. Ends the program with one line if player
+        and encoder do not fit."""
         self.model = Model(path.parent, threads=1)  # each worker has one core
         self.player = self.learned = load(path, self.model)
-        self.sizes = wander * np.array([0, 0.1, 0.3, 1])
+        self.sizes, self.seed = wander * np.array([0, 0.1, 0.3, 1]), seed
 
     def start(self, number):
         """Before an episode: no key is held in its first frames, as many as its number says."""
         self.rest, self.t, self.life, self.z = number % STARTS, 0, 0, None
-        self.rng = np.random.default_rng(number)
+        self.rng = np.random.default_rng([self.seed, number])
 
     def __call__(self, frame, restart):
         """A frame uint8 (96, 96, 3), whether a life begins in it -> keys uint8 (K)"""

@@ -113,7 +113,8 @@ def describe(game, args):
     if policy.name in ("random", "mix"):
         keys |= {"press": policies.PRESS, "let_go": policies.LET_GO}
     if policy.name == "player":
-        keys |= {"player": hashlib.sha256(args.player.read_bytes()).hexdigest()[:12], "wander": args.wander}
+        keys |= {"player": hashlib.sha256(args.player.read_bytes()).hexdigest()[:12]}
+        keys |= {"wander": args.wander} if args.wander else {}
     if policy.name in ("gait", "mix") and policy.gaits:
         keys["gaits"] = hashlib.sha256(game.gaits.read_bytes()).hexdigest()[:12]
     side = SIZE * args.supersample if game.webgl else SIZE
@@ -221,7 +222,7 @@ def play(episode):
             recorder = job.get_recorder()
             frames, ticks = job.policy.frames, job.policy.ticks_per_frame
             if job.policy.name == "player":
-                job.player = job.player or LivePlayer(job.args.player, job.args.wander)
+                job.player = job.player or LivePlayer(job.args.player, job.args.wander, job.args.seed)
                 job.player.start(episode)
                 arrays = recorder.play_live(job.player, frames, ticks)
             else:

@@ -55,7 +55,7 @@ def fetch(folder, target):
 
 @app.local_entrypoint()
 def main(game: str = "runner", episodes: int = 190, live: int = 4000, parts: int = 8, gpu: str = "L4"):
-    trainer = step.with_options(gpu=gpu)
+    trainer = step.with_options(gpu=gpu or None)
     every_part = [("--part", f"{k}/{parts}") for k in range(1, parts + 1)]
     plan = [(step, "collect.py", [("--episodes", str(episodes), *part) for part in every_part]),
             (step, "collect.py", [("--held-out",)]),

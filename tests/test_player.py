@@ -66,7 +66,7 @@ def test_dreamed_metres_end_with_the_life():
 def test_a_controller_sees_z_with_noise():
     """It runs when it sees a z above 0, where there is none: in each dream at another time."""
     player = Player([numbers(q=(0, 0, 0, 1))] * 8, np.ones(16))
-    metres, _ = train_player.dream_lives(Treadmill(), player, 20, train_player.REST * np.arange(8), NOISE)
+    metres, _ = train_player.dream_lives(Treadmill(), player, 20, train_player.STARTS * np.arange(8), NOISE)
     assert len(set(metres)) > 1 and min(metres) > 5
 
 
@@ -97,7 +97,7 @@ def test_a_player_learns_and_goes_on_learning(learned):
 @pytest.mark.parametrize(("frames", "best"), [(20, "its own"), (30, -1.0)])
 def test_a_better_player_stays(learned, frames, best):
     """A search has to beat the player in the folder, if both were measured in the same dream and way."""
-    model, args = Model(learned / "runner/model"), SimpleNamespace(frames=frames, noise=0.3)
+    model, args = Model(learned / "runner/model"), SimpleNamespace(frames=frames, noise=0.3, temperature=1.0)
     known = data.read_json(model.folder / "player.json")["metres"]
     assert train_player.best_of(model, args) == (known if best == "its own" else best)
     model.meta["sha256"]["dynamics.onnx"] = "that of another dream"
