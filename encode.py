@@ -119,7 +119,7 @@ def main():
             raise SystemExit(f"no episodes in {other}: run collect.py --player first")
         if wrong := data.difference(played, {name: recording[name] for name in own if name in recording}):
             raise SystemExit(f"{other} was recorded with {wrong}: record it like {frames}")
-        added[str(n * ADDED)] = [played["policy"], played["seed"]]
+        added[str(n * ADDED)] = [played.get("policy"), played.get("seed")]
     with data.disk_errors(folder), data.lock(latents):
         latents.mkdir(exist_ok=True)
         # Latents of another autoencoder or recording are of no use any more
