@@ -61,7 +61,7 @@ teach:
 	$(PLAY) --data $(DATA)/played$(ROUND) --wander 0.3 --episodes 96 --seed $(ROUND)
 	$(call STEP,encode) --add $(patsubst %,$(DATA)/played%,$(shell seq 2 $(ROUND)))
 	test -e $(BEFORE) || { rm -f $(DATA)/$(NAME)/lstm_resume.pt; cp $(DATA)/$(NAME)/lstm.pt $(BEFORE); }
-	$(call STEP,train_lstm) --init-from $(BEFORE) --epochs 2
+	$(call STEP,train_lstm) --init-from $(BEFORE) --epochs 2 --lr 5e-4 --muon 0.02
 	$(call STEP,export)
 	touch $(DATA)/$(NAME)/taught$(ROUND)
 
