@@ -52,7 +52,7 @@ class LivePlayer:
         chance also a third or a tenth of it, or 0; seed: of these. Ends the program with one line if player
         and encoder do not fit."""
         self.model = Model(path.parent, threads=1)  # each worker has one core
-        self.player = self.learned = load(path, self.model)
+        self.learned = load(path, self.model)
         self.sizes, self.seed = wander * np.array([0, 0.1, 0.3, 1]), seed
 
     def start(self, number):
