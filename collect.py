@@ -55,7 +55,7 @@ def draw(folder, frame_ms):
     life ends, as clip.gif."""
     shape = (data.read_json(folder / "meta.json") or {}).get("shape")
     first, rows = list(data.episode_files(folder))[:8], []
-    for _, episode in data.load_episodes(folder, ("frames", "over"), wanted=first.__contains__):
+    for _, episode in data.load_episodes(folder, ("frames", "over"), first):
         frames = episode["frames"]
         if not rows:
             start = max(0, episode["over"].argmax() - 112)  # 0 if no life ends
@@ -104,6 +104,7 @@ def record_held_out(game, folder, args):
     """Record what evaluate.py measures on, one file for each kind of keys: a few whole episodes, and of more
     episodes only the first frames, the keys and the falls, from which lives are counted. Of rhythms only the
     keys, the falls and the metres. `constant` is what long dreams without keys, and with all, lie beside."""
+    args.policy = None  # each kind has its own
     gaits, choices = policies.load_gaits(game.gaits), policies.combinations(len(game.keys))
     # kind: whole episodes, episodes that only count lives or metres, frames of each
     names = ("random", "human", "held", *(["gait"] if gaits else []))

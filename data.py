@@ -2,12 +2,12 @@
 
     data/<game>/frames/episode_000000.npz   frames (T, 96, 96, 3) uint8, keys (T, K) uint8, restart (T,) bool,
                                             over (T,) bool: the life has ended in this frame; where the game
-                                            tells them pose (T, 12, 3) and score (T,) float32
+                                            tells them pose (T, P, 3) and score (T,) float32
     data/<game>/frames/meta.json            how they were made
     held_out/<game>/<kind>.npz              whole episodes that only measure: the same arrays, with E in front
-    data/<game>/latents/episode_000000.npz  z (T, Z) float32, keys (T, K), restart (T,), over (T,)
+    data/<game>/latents/episode_000000.npz  z (T, Z) float32, keys (T, K), restart (T,), over (T,), score (T,)
 
-Shapes: E episodes, T frames of an episode, Z latent features, K keys
+Shapes: E episodes, T frames of an episode, Z latent features, K keys, P body parts
 """
 import argparse
 import errno
@@ -27,7 +27,6 @@ from filelock import FileLock, Timeout
 
 SIZE = 96                   # a frame is SIZE x SIZE pixels
 KINDS = ("random", "gait", "human", "held")  # of held-out episodes' keys, as reports list them
-RHYTHMS = "rhythms.npz"     # of held-out episodes: of which only keys, falls and metres are kept
 HELD_OUT = 20               # one whole episode in 20 is never trained on: it only measures
 CONTEXT = 10                # true frames that a rollout has seen before it begins
 
@@ -240,48 +239,31 @@ def held_out_folder(folder):
     return shipped if shipped.is_dir() and not any(own.glob("*.npz")) else own
 
 
-@contextmanager
-def held_out_errors(path):
-    """End the program with one line if a file of held-out episodes cannot be used."""
-    try:
-        yield
-    except (ValueError, KeyError) as error:
-        raise SystemExit(f"{path}: {error}: move it away, and run collect.py --held-out again") from None
-
-
 def load_held_out(folder):
     """The held-out episodes by the kind of keys they were played with: {kind: dict of arrays (E, T, ...)}.
     Of M more there are the first frames, all keys and falls: more_frames, more_keys, more_over (M, ...).
+    -> these, and rhythms, of which there are keys (N, T, K), over (N, T), score (N, T), or an empty dict.
 
     Ends the program with one line if there are none, or a file is damaged."""
     kinds = {}
-    for path in sorted(set(folder.glob("*.npz")) - {folder / RHYTHMS}):
-        with held_out_errors(path):
+    for path in sorted(folder.glob("*.npz")):
+        needed = ("keys", "over", "score") if path.stem == "rhythms" else ("frames", "keys", "restart")
+        try:
             arrays = read_arrays(path, ("frames", "keys", "restart", "over", "pose", "score"))
-            if not arrays or min(a.ndim for a in arrays.values()) < 2:
+            if not set(needed) <= set(arrays) or min(a.ndim for a in arrays.values()) < 2:
                 raise ValueError("not a file of collect.py --held-out")
             for episode in zip(*arrays.values(), strict=True):
-                check_episode(dict(zip(arrays, episode)))
+                check_episode(dict(zip(arrays, episode)), needed)
             kinds[path.stem] = arrays | read_arrays(path, ("more_frames", "more_keys", "more_over"))
+        except ValueError as error:
+            raise SystemExit(f"{path}: {error}: move it away, and run collect.py --held-out again") from None
     if not kinds:
         raise SystemExit(f"no held-out episodes in {folder}: run collect.py --held-out first")
-    return kinds
+    return kinds, kinds.pop("rhythms", {})
 
 
-def load_rhythms(folder):
-    """Held-out rhythms: keys (N, T, K), over (N, T), score (N, T); an empty dict where there are none.
-
-    Ends the program with one line if the file is damaged."""
-    path, names = folder / RHYTHMS, ("keys", "over", "score")
-    if not path.exists():
-        return {}
-    with held_out_errors(path):
-        arrays = read_arrays(path, names)
-        return {name: arrays[name] for name in names}
-
-
-def load_episodes(folder, names=("frames", "keys", "restart"), wanted=None, maker="collect.py"):
-    """Yield (number, arrays) of every readable episode, or of those whose number `wanted` accepts.
+def load_episodes(folder, names=("frames", "keys", "restart"), numbers=None, maker="collect.py"):
+    """Yield (number, arrays) of every readable episode, or of those of the numbers.
 
     A damaged file is named and left out. Ends the program with one line if there is no episode. maker: the
     script that writes them."""
@@ -289,7 +271,7 @@ def load_episodes(folder, names=("frames", "keys", "restart"), wanted=None, make
     if not files:
         raise SystemExit(f"no episodes in {folder}: run {maker} first")
     for number, path in files.items():
-        if wanted and not wanted(number):
+        if numbers is not None and number not in numbers:
             continue
         try:
             yield number, load_episode(path, names)
@@ -360,15 +342,14 @@ def load_latents(folder):
     """All of data/<game>/latents. Ends the program with one line if there are none that fit together."""
     names = ("z", "keys", "restart", "over")
     episodes = dict(load_episodes(folder, (*names, "score"), maker="encode.py"))
-    score = None
+    if all("score" in episode for episode in episodes.values()):
+        names += ("score",)
     try:
-        arrays = [np.stack([episode[name] for episode in episodes.values()]) for name in names]
-        if all("score" in episode for episode in episodes.values()):
-            score = np.stack([episode["score"] for episode in episodes.values()])
+        arrays = {name: np.stack([episode[name] for episode in episodes.values()]) for name in names}
     except ValueError:  # none, or of different shapes
         raise SystemExit(f"the {len(episodes)} readable episodes in {folder} do not fit together: "
                          "move them away and run encode.py again") from None
-    return Latents(np.array(list(episodes)), *arrays, read_json(folder / "meta.json") or {}, score)
+    return Latents(np.array(list(episodes)), meta=read_json(folder / "meta.json") or {}, **arrays)
 
 
 def game_folder(data, game):

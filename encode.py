@@ -140,7 +140,7 @@ def main():
         data.write_json(latents / "meta.json", meta | {"added": before | added})
         data.set_damaged_aside(latents, ("z", *NAMES[1:]))
         done = data.episode_files(latents)
-        stored = {first: [n for n in data.episode_files(source) if first + n not in done]
+        stored = {first: {n for n in data.episode_files(source) if first + n not in done}
                   for first, source in sources.items()}
         count = sum(map(len, stored.values()))
         live = [n for n in range(args.live)[args.part] if n not in done and n not in files]
@@ -151,8 +151,7 @@ def main():
                   smoothing=0.05) as bar:
             encode = Encode(folder, meta["encoder"], device, model.encoder)
             for first, numbers in stored.items():
-                wanted = set(numbers).__contains__
-                source = data.load_episodes(sources[first], NAMES, wanted) if numbers else ()
+                source = data.load_episodes(sources[first], NAMES, numbers) if numbers else ()
                 for number, arrays in source:
                     encode(first + number, arrays)
                     bar.update(recording["frames"])

@@ -210,7 +210,7 @@ def main():
     if wrong := data.difference(data.read_json(held_out / "meta.json") or own, own):
         raise SystemExit(f"{held_out} was recorded with {wrong} as {models[0].folder}: name another --game, "
                          "--model or --held-out, or run collect.py --held-out")
-    kinds, rhythms = data.load_held_out(held_out), data.load_rhythms(held_out)
+    kinds, rhythms = data.load_held_out(held_out)
     old = {}
     for path in earlier:
         old |= read_report(path, kinds)

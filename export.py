@@ -1,6 +1,6 @@
 """Write the two trained networks as the model folder that the page and app.py play.
 
-Reads   data/<game>/ae.pt, lstm.pt, latents, frames/meta.json (or latents/meta.json), games/<game>_gaits.json,
+Reads   data/<game>/ae.pt, lstm.pt, latents, frames (their poses), games/<game>_gaits.json,
         data/<game>/held_out or held_out/<game>
 Writes  <out>/encoder.onnx    frames uint8 (N, 96, 96, 3) -> z (N, Z)
         <out>/decoder.onnx    z (N, Z) -> rgba uint8 (N, 96, 96, 4), alpha 255
@@ -60,7 +60,7 @@ def rounded(x, digits=6):
 
 
 def load_all(folder):
-    """-> autoencoder, dynamics, latents, facts of the recording, trainings {"history", "fidelity"}.
+    """-> autoencoder, dynamics, latents, trainings {"history", "fidelity"}.
 
     Ends the program with one line if they do not belong together."""
     autoencoder, ae_checkpoint = training.load(folder / "ae.pt", models.Autoencoder)
@@ -70,16 +70,10 @@ def load_all(folder):
                            "run encode.py and train_lstm.py again")
     training.check_encoder(lstm_checkpoint.get("encoder"), autoencoder.encoder, folder / "lstm.pt",
                            "run train_lstm.py again")
-    if not len(latents.split()[0]):
-        raise SystemExit(f"no episode to train on in {folder}/latents: run encode.py with more")
-    facts = latents.meta | (data.read_json(folder / "frames" / "meta.json") or {})
-    if missing := {"game", "keys", "tick_ms", "ticks_per_frame"} - set(facts):
-        raise SystemExit(f"no {', '.join(sorted(missing))} in meta.json of {folder}/frames or latents: "
-                         "run collect.py and encode.py again")
     trainings = {"history": [*ae_checkpoint["history"], *lstm_checkpoint["history"]],
                  "fidelity": {"autoencoder": ae_checkpoint["figures"],
                               "dynamics": lstm_checkpoint["figures"]}}
-    return autoencoder, dynamics, latents, facts, trainings
+    return autoencoder, dynamics, latents, trainings
 
 
 def start_states(latents, episodes, dynamics, number):
@@ -121,11 +115,6 @@ def regress(x, y, ridge):
     x = x - x_mean
     weights = np.linalg.solve(x.T @ x + ridge * np.eye(x.shape[1]), x.T @ (y - y_mean))
     return np.vstack([y_mean - x_mean @ weights, weights]).T
-
-
-def r2(x, y, weights):
-    """The share of the variance of y (N, M) that weights of regress() explain -> (M,)"""
-    return 1 - (y - weights[:, 0] - x @ weights[:, 1:].T).var(0) / y.var(0)
 
 
 def short(weights):
@@ -177,8 +166,7 @@ def fit_readings(frames_folder, latents):
     weights: [bias, Z weights], low, high: of real play, r2, correlation: with each number (Z)}]; None where
     the game tells no such poses."""
     numbers = [n for n in data.episode_files(frames_folder) if n in latents.numbers][:READ]
-    wanted = set(numbers).__contains__
-    episodes = dict(data.load_episodes(frames_folder, ("restart", "pose"), wanted)) if numbers else {}
+    episodes = dict(data.load_episodes(frames_folder, ("restart", "pose"), numbers)) if numbers else {}
     poses = [episode["pose"] for episode in episodes.values() if "pose" in episode]
     if len(poses) < max(2, len(episodes)) or poses[0].shape[1] != 12:
         return None
@@ -189,12 +177,13 @@ def fit_readings(frames_folder, latents):
     z, readings = latents.z[rows].astype(np.float64), []
     for name, (unit, y) in body_readings(pose).items():
         y = y - y[~over].mean()
-        weights = regress(z[train], y[train][:, None], ridge=1.0)
-        held = float(r2(z[test], y[test][:, None], weights)[0])
-        if held >= READABLE:
+        weights, = regress(z[train], y[train][:, None], ridge=1.0)
+        error = y[test] - weights[0] - z[test] @ weights[1:]
+        r2 = 1 - float(error.var() / y[test].var())
+        if r2 >= READABLE:
             low, high = short(np.quantile(y[train], [0.01, 0.99]))
             correlation = np.corrcoef(z[train].T, y[train])[-1, :-1]
-            readings.append({"name": name, "unit": unit, "weights": short(weights[0]), "r2": round(held, 3),
+            readings.append({"name": name, "unit": unit, "weights": short(weights), "r2": round(r2, 3),
                              "low": low, "high": high, "correlation": rounded(correlation, 2)})
     return readings
 
@@ -238,7 +227,7 @@ def make_clips(folder, autoencoder, dynamics):
     digits, start: {z, h, c}, picture: a data URL of all frames, COLUMNS in a row, metres where the game tells
     them}]"""
     clips = []
-    kinds = data.load_held_out(folder)
+    kinds, _ = data.load_held_out(folder)
     for kind in data.KINDS:
         if kind not in kinds or kinds[kind]["frames"].shape[1] < CONTEXT + 2:
             continue
@@ -261,9 +250,9 @@ def make_clips(folder, autoencoder, dynamics):
     return clips
 
 
-def describe(args, folder, autoencoder, dynamics, latents, facts, trainings):
+def describe(args, folder, autoencoder, dynamics, latents, trainings):
     """meta.json, without the sha256 of the other files."""
-    train, held_out = latents.split()
+    facts, (train, held_out) = latents.meta, latents.split()
     sample = latents.z[train[::max(1, len(train) // 1000)]].reshape(-1, dynamics.config.z)
     low, high = np.quantile(sample, [0.001, 0.999], axis=0)
     std = sample.astype(np.float64).std(0)
@@ -277,7 +266,7 @@ def describe(args, folder, autoencoder, dynamics, latents, facts, trainings):
             "parameters": models.count_parameters(autoencoder.encoder, autoencoder.decoder, dynamics),
             "sizes": all_sizes(autoencoder, dynamics), "map": make_map(sample, std),
             "torch": str(torch.__version__), **trainings,
-            "starts": start_states(latents, held_out if len(held_out) else train, dynamics, args.starts)}
+            "starts": start_states(latents, held_out, dynamics, args.starts)}
     frames = folder / "frames"
     optional = {"gaits": best_gaits(args.game), "readout": readout(latents, dynamics),
                 "readings": fit_readings(frames, latents) if facts["keys"] == list("qwop") else None}
@@ -302,7 +291,6 @@ def write_graphs(folder, autoencoder, dynamics, z):
 
 def pack(meta, files, clips):
     """The other files of a model folder -> all {name: bytes}. files: the graphs."""
-    files = dict(files)
     if clips:
         files["clips.js"] = f"self.DREAM_CLIPS = {json.dumps(clips)};\n".encode()
     packed = {"meta": meta | {"sha256": sha256(files)}}
@@ -328,13 +316,10 @@ def main():
 
     folder = data.game_folder(args.data, args.game)
     out = args.out or folder / "model"
-    autoencoder, dynamics, latents, facts, trainings = load_all(folder)
+    autoencoder, dynamics, latents, trainings = load_all(folder)
     graphs.shorten(autoencoder)  # first, so that graph and PyTorch have the same weights
     graphs.shorten(dynamics)
-    train, held_out = latents.split()
-    if not len(held_out):
-        print(f"no held-out episode (every {data.HELD_OUT}th is one): start states come from training")
-    meta = describe(args, folder, autoencoder, dynamics, latents, facts, trainings)
+    meta = describe(args, folder, autoencoder, dynamics, latents, trainings)
     real = data.held_out_folder(folder)
     clips = make_clips(real, autoencoder, dynamics) if any(real.glob("*.npz")) else []
 
@@ -344,7 +329,7 @@ def main():
         for old in out.parent.glob(f".{out.name}.part-*"):  # of a run that was killed
             shutil.rmtree(old, ignore_errors=True)
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.part-") as aside:
-            files = pack(meta, write_graphs(Path(aside), autoencoder, dynamics, latents.z[train[0]]), clips)
+            files = pack(meta, write_graphs(Path(aside), autoencoder, dynamics, latents.z[0]), clips)
             for name, content in files.items():
                 (Path(aside) / name).write_bytes(content)
             for name in files:

@@ -305,7 +305,7 @@ def measure_choices(model, arrays, z, probes):
 def measure_transfer(model, rhythms):
     """Do rhythms that get far in the dream get far in the game? -> figures: Spearman's rank correlation of
     dreamed and real metres, real metres of the ten that got farthest in the dream, and of all. None without
-    rhythms or a model that tells metres. rhythms: of data.load_rhythms()."""
+    rhythms or a model that tells metres. rhythms: of data.load_held_out()."""
     if not rhythms or "readout" not in model.meta:
         return None
     keys = rhythms["keys"]

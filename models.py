@@ -230,5 +230,5 @@ def in_batches(function, rows, size=128):
 
 
 def count_parameters(*modules):
-    """Number of trainable parameters of the modules together."""
+    """Number of parameters of the modules together."""
     return sum(p.numel() for m in modules for p in m.parameters())

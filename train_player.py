@@ -26,7 +26,6 @@ from capture.player import STARTS, Player, mark_of
 from dream import Model, draw_noise, repeat
 
 EVERY = 10     # generations between two reports
-MEASURED = STARTS  # dreams of a report
 AGAIN = 0.2    # how wide the search is at least when the dream is another one
 
 
@@ -148,8 +147,8 @@ def main():
 
         # Measure the middle of the search, in longer dreams
         state |= {"mean": search.mean.tolist(), "sigma": float(search.sigma)}
-        middle = Player(np.repeat(search.mean[None], MEASURED, 0), model.meta["dz_std"])
-        metres, life = dream_lives(model, middle, 2 * args.frames, np.arange(MEASURED), args)
+        middle = Player(np.repeat(search.mean[None], STARTS, 0), model.meta["dz_std"])
+        metres, life = dream_lives(model, middle, 2 * args.frames, np.arange(STARTS), args)
         now = time.perf_counter()
         state["seconds"], last, left = state["seconds"] + now - last, now, args.minutes - (now - start) / 60
         print(f"generation {state['generation']:4d} | {2 * args.frames} dreamed frames: mean "

@@ -42,7 +42,7 @@ def main():
     add_worker_arguments(parser)
     args = parser.parse_args()
     game = load_game(args.game, args.url)
-    rhythms = data.load_rhythms(data.held_out_folder(data.game_folder("data", args.game)))
+    _, rhythms = data.load_held_out(data.held_out_folder(data.game_folder("data", args.game)))
     if not rhythms:
         raise SystemExit(f"{args.game} has no held-out rhythms: run collect.py --held-out")
     known = data.first_life(rhythms["over"], rhythms["score"])

@@ -27,7 +27,7 @@ import collect  # noqa: E402
 import data  # noqa: E402
 from capture import policies  # noqa: E402
 from capture import workers as recording  # noqa: E402
-from capture.browser import BACKENDS, FLAGS, Server, find_browser  # noqa: E402
+from capture.browser import AUTOPLAY, BACKENDS, Server, find_browser  # noqa: E402
 from capture.games import load_game  # noqa: E402
 
 TICK = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 0
@@ -120,7 +120,7 @@ async def record_originally(game, seconds):
     server = Server(game.serve)
     async with async_playwright() as playwright:
         path = find_browser(playwright)
-        flags = [*FLAGS, *BACKENDS["swiftshader"], "--no-sandbox"]
+        flags = [AUTOPLAY, *BACKENDS["swiftshader"]]
         browser = await playwright.chromium.launch(executable_path=path, args=flags)
         pages = [await (await browser.new_context()).new_page() for _ in range(2)]
         address = game.url if "://" in game.url else f"{server.address}/{game.url}"
@@ -135,10 +135,9 @@ def measure(game, args):
     of each worker with its browser, at most), seconds, browser."""
     policy = recording.make_policy(game, args)
     folder = tempfile.TemporaryDirectory()
-    started = {}
-    episodes = recording.record(game, policy, range(10 ** 4), args, 
-                                partial(collect.save, Path(folder.name)),
-                                tqdm(disable=True), started.update)
+    path = Path(folder.name)
+    episodes = recording.record(game, policy, range(10 ** 4), args, partial(collect.save, path),
+                                tqdm(disable=True), path, {})
     peaks, warm_up, frames, looked = {}, 2 * args.workers, 0, 0
     for _ in episodes:
         now = time.monotonic()
@@ -156,9 +155,10 @@ def measure(game, args):
             break
     seconds, cpu = now - start, spent() - cpu
     episodes.close()
+    browser = data.read_json(path / "meta.json")["browser"]
     folder.cleanup()
     return {"frames_s": frames / seconds, "seconds": seconds, "cpu_ms": 1000 * cpu / frames,
-            "memory_mb": [[pss, rss] for rss, pss in peaks.values()], "browser": started["browser"]}
+            "memory_mb": [[pss, rss] for rss, pss in peaks.values()], "browser": browser}
 
 
 def main():

@@ -38,7 +38,7 @@ def main():
 
     # What real play is like
     model = Model(args.model or ROOT / "docs" / "model" / args.game)
-    kinds = data.load_held_out(data.held_out_folder(data.game_folder("data", args.game)))
+    kinds, _ = data.load_held_out(data.held_out_folder(data.game_folder("data", args.game)))
     z = {kind: model.encode(kinds[kind]["frames"]) for kind in data.KINDS if kind in kinds}
     every = np.concatenate([rows.reshape(-1, model.features) for rows in z.values()])
     manifold, std = metrics.Manifold(model, z), every.std(0)

@@ -33,9 +33,7 @@ MANY = 20                   # of what the page reports, so much is kept
 LONG_SOUND = 10 ** 6         # bytes; of a longer one the browser only loads what it plays
 LONG_LOAD = 10              # seconds after which virtual time goes on although the page still loads
 DECODE = 0.05               # seconds that a picture or sound may take after it is loaded
-FLAGS = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run",
-         "--mute-audio", "--disable-background-timer-throttling", "--disable-renderer-backgrounding",
-         "--autoplay-policy=no-user-gesture-required"]
+AUTOPLAY = "--autoplay-policy=no-user-gesture-required"
 # What draws WebGL in headless Chromium, best first: Mesa's llvmpipe (or a real GPU) needs a third less CPU
 # than SwiftShader; "browser" is what it chooses by itself (Metal, Direct3D).
 BACKENDS = {"gles-egl": ["--use-angle=gles-egl", "--ignore-gpu-blocklist"],
@@ -86,7 +84,7 @@ def only(game, server):
 
 def launch(playwright, flags=("--disable-gpu",)):
     """A headless Chromium on this machine -> Playwright's Browser."""
-    path, args = find_browser(playwright), [*FLAGS, *flags]
+    path, args = find_browser(playwright), [AUTOPLAY, *flags]
     is_root = hasattr(os, "geteuid") and os.geteuid() == 0  # Chromium has no sandbox for root
     problem = ""
     for sandbox in (False,) if is_root else (True, False):
@@ -282,7 +280,7 @@ class Recorder:
             shape = self.page.evaluate(SHAPE, game.canvas)
             # A menu may have made the canvas, or start have made it as small as a frame
             self.shape = first if first and shape == [SIZE, SIZE] else shape
-            self.check_hooks(url)  # even if the game is not ready: they may say why
+            self.check_hooks()  # even if the game is not ready: they may say why
             if not ready:
                 problem = problem or "check ready and started in the game's description"
                 raise GameError(f"{game.name}: {url} was not ready within {self.patience} s: {problem}"
@@ -312,12 +310,12 @@ class Recorder:
         now = time.monotonic()
         return now - self.loaded < DECODE or any(now - begin < LONG_LOAD for begin in self.loading.values())
 
-    def check_hooks(self, url):
+    def check_hooks(self):
         """Raise GameError if one of the description's hooks is not true."""
         for name, expression in self.game.hooks.items():
             script = f"() => {{ try {{ return ({expression}); }} catch {{ return false; }} }}"
             if not self.page.evaluate(script):
-                raise GameError(f"{self.game.name}: hook {name} fails on {url}: the game has "
+                raise GameError(f"{self.game.name}: hook {name} fails on {self.url}: the game has "
                                 "changed, change its description")
 
     def evaluate(self, script, job):
@@ -349,10 +347,10 @@ class Recorder:
         """Play keys uint8 (skip + T, K) from a fresh life -> arrays (see data.py) of the last T frames."""
         self.server.largest = (len(keys) - skip) * LARGEST
         self.renew()
-        pose_size = self.evaluate("job => recorder.play(job)",
-                                  {"keys": keys.tolist(), "skip": skip, "ticksPerFrame": ticks_per_frame,
-                                   "address": self.server.mailbox})
-        return self.receive(keys[skip:], pose_size // 3)
+        self.evaluate("job => recorder.play(job)",
+                      {"keys": keys.tolist(), "skip": skip, "ticksPerFrame": ticks_per_frame,
+                       "address": self.server.mailbox})
+        return self.receive(keys[skip:])
 
     def play_live(self, player, frames, ticks_per_frame):
         """Let a player choose the keys from frame to frame -> arrays of the episode, as of play().
@@ -366,20 +364,21 @@ class Recorder:
             frame = np.frombuffer(base64.b64decode(answer["rgb"]), np.uint8).reshape(SIZE, SIZE, 3)
             keys[t] = player(frame, answer["restart"])
         self.server.largest = frames * LARGEST
-        pose_size = self.evaluate("address => recorder.finish(address)", self.server.mailbox)
-        return self.receive(keys, pose_size // 3)
+        self.evaluate("address => recorder.finish(address)", self.server.mailbox)
+        return self.receive(keys)
 
-    def receive(self, keys, bodies):
+    def receive(self, keys):
         """What the page has posted of an episode under keys (T, K) -> its arrays."""
         T, has_score = len(keys), bool(self.game.score)
         try:
             body = self.server.posted.get(timeout=self.patience)
         except queue.Empty:
             raise GameError(f"{self.game.name}: no episode came back within {self.patience:g} s") from None
-        sizes = 12 * T * bodies, 4 * T * has_score, T * SIZE * SIZE * 3, T, T  # bytes
-        if len(body) != sum(sizes):
-            raise GameError(f"{self.game.name}: the page sent {len(body)} bytes of an episode, "
-                            f"not {sum(sizes)}")
+        rest = 4 * T * has_score, T * SIZE * SIZE * 3, T, T  # bytes
+        bodies, more = divmod(len(body) - sum(rest), 12 * T)
+        if bodies < 0 or more:
+            raise GameError(f"{self.game.name}: the page sent {len(body)} bytes, which are no {T} frames")
+        sizes = 12 * T * bodies, *rest
         pose, score, frames, restart, over = np.split(np.frombuffer(body, np.uint8), np.cumsum(sizes[:-1]))
         episode = {"keys": keys, "frames": frames.reshape(T, SIZE, SIZE, 3),
                    "restart": restart.astype(bool), "over": over.astype(bool)}

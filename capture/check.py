@@ -156,7 +156,7 @@ class Check:
     def check_pace(self, episode, rate):
         game, ms = self.game, self.ticks * self.game.tick_ms
         loop = self.recorder.page.evaluate("recorder.clock.loop")
-        waits = [wait for wait in loop["waits"] if 5 <= wait <= 100]
+        waits = loop["waits"]
         text = (f"a frame is {self.ticks} ticks of {game.tick_ms:.4g} ms = {ms:.0f} ms; {rate:.0f} a second "
                 "are recorded")
         problems, named = [], ", ".join(f"{wait:.4g}" for wait in waits)
@@ -254,7 +254,7 @@ def describe(place):
             raise SystemExit(str(error)) from None
         page.close()
     text = "\n".join(script for script in page.scripts if len(script) < 200_000)  # longer ones are libraries
-    waits = [wait for wait in page.loop["waits"] if 5 <= wait <= 100]
+    waits = page.loop["waits"]
     tick, loop = "1000 / 60", "it moves with animation frames"
     if waits and not page.loop["frames"]:
         tick, loop = f"{min(waits):.6g}", f"its timers wait {waits} ms"

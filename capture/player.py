@@ -57,13 +57,13 @@ class LivePlayer:
 
     def start(self, number):
         """Before an episode: no key is held in its first frames, as many as its number says."""
-        self.rest, self.t, self.life, self.z = number % STARTS, 0, 0, None
+        self.rest, self.t = number % STARTS, 0
         self.rng = np.random.default_rng([self.seed, number])
 
     def __call__(self, frame, restart):
         """A frame uint8 (96, 96, 3), whether a life begins in it -> keys uint8 (K)"""
         z = self.model.encode(frame[None])
-        if restart or self.z is None:
+        if restart:
             self.life, self.z, numbers = 0, z, self.learned.numbers
             numbers = numbers + self.rng.choice(self.sizes) * self.rng.normal(size=numbers.shape)
             self.player = Player(numbers, self.learned.dz_std)

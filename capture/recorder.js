@@ -33,12 +33,12 @@
   }
 
   function describe(game) {
-    const statement = (field, ...names) => compile(field, game[field], "press", "click", ...names);
     const expression = (field) => game[field] && compile(field, `return (${game[field]}\n)`);
-    const { press, click } = input, [start, restart] = ["start", "restart"].map((field) => statement(field));
+    const statement = (field) => compile(field, game[field], "press", "click");
+    const { press, click } = input, start = statement("start"), restart = statement("restart");
     return { ...game, start: () => start(press, click), restart: () => restart(press, click),
       over: expression("over"), skip_until: expression("skip_until"), pose: expression("pose"),
-      score: expression("score"), draw: game.draw ? compile("draw", game.draw, "on") : () => {} };
+      score: expression("score"), draw: compile("draw", game.draw, "on") };
   }
 
   // The times at which `count` ticks end.
@@ -281,7 +281,6 @@
   }
 
   Object.assign(window.recorder, {
-    SIZE,
     game: null,
     reader: null,
     beginTime: Infinity,
@@ -361,15 +360,11 @@
     },
 
     // Play keys[t] (rows of 0 and 1) from a fresh life; post pose, score, frames, restart and over of all but
-    // the first `skip` frames as one block of bytes. Returns the number of floats in a pose.
+    // the first `skip` frames as one block of bytes.
     async play(job) {
       const episode = this.record(job);
-      for (;;) {
-        const { done, value } = await episode.next();
-        if (!done) continue;
-        await post(job.address, { method: "POST", body: new Blob([value.bytes]) });
-        return value.poseSize;
-      }
+      for (let t = job.skip; t < job.keys.length; t++) await episode.next();
+      await this.finish(job.address, { episode });
     },
 
     // The same, but keys are only known from frame to frame: begin an episode of so many frames, ...
@@ -389,13 +384,12 @@
     },
 
     // ... and after the last one, post all of it as play() does.
-    async finish(address) {
-      const { value } = await this.live.episode.next();
-      await post(address, { method: "POST", body: new Blob([value.bytes]) });
-      return value.poseSize;
+    async finish(address, { episode } = this.live) {
+      const { value } = await episode.next();
+      await post(address, { method: "POST", body: new Blob([value]) });
     },
 
-    // An episode -> yields {t, frames, restart} after each frame, returns {bytes, poseSize}. atOnce: frames that
+    // An episode -> yields {t, frames, restart} after each frame, returns its bytes. atOnce: frames that
     // are read at once, as many as the reader can by default. A tile's place may change a pixel by a level, so frame
     // t is always drawn into the same tile.
     async *record({ keys, skip, ticksPerFrame, atOnce = this.reader.batch }) {
@@ -441,7 +435,7 @@
         if (game.score) score[n] = game.score();
         yield { t: n, frames, restart };
       }
-      return { bytes, poseSize };
+      return bytes;
     },
 
     // Play each list of keys without drawing, until the life or the list ends, or the score has not grown for

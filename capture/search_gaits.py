@@ -12,7 +12,6 @@ time: the same command resumes from the kept patterns.
 """
 import itertools
 import json
-import multiprocessing
 import time
 
 import numpy as np
@@ -68,11 +67,7 @@ def search(game, pool, args):
             while len(patterns) < 2 * args.workers * BATCH:
                 patterns.append(policies.new_pattern(list(kept.values()), len(game.keys), rng))
             jobs = [(patterns[n:n + BATCH], args.frames) for n in range(0, len(patterns), BATCH)]
-            try:
-                results = itertools.chain.from_iterable(pool.starmap_async(play, jobs).get(patience))
-            except multiprocessing.TimeoutError:
-                raise SystemExit(f"{game.name}: nothing came back for {patience:g} s: "
-                                 + workers.HANGS) from None
+            results = itertools.chain.from_iterable(pool.starmap_async(play, jobs).get(patience))
             for pattern, (name, frames, score) in zip(patterns, results):
                 if score > (kept[name]["score"] if name in kept else min(1, args.least)):
                     kept[name] = {**pattern, "frames": frames, "score": score, "look": name}

@@ -25,7 +25,6 @@ VERSION = "0.1.0"           # of this project, for meta.json
 DEFAULTS = {"frames": 256, "ticks_per_frame": 3, "policy": None, "supersample": 2, "seed": 0}
 START = 10                  # seconds in which a worker and its browser start
 ATTEMPTS = 3                # at an episode, if the browser dies
-HANGS = "the game hangs, needs a longer --timeout, or memory has run out. Finished files are kept"
 
 
 def add_worker_arguments(parser):
@@ -196,7 +195,8 @@ def temporary_folder():
 
 @contextlib.contextmanager
 def open_pool(count, its_job):
-    """A pool of `count` processes with a Job; ends the program with the line of a GameError raised there."""
+    """A pool of `count` processes with a Job; ends the program with one line if a GameError is raised there,
+    or nothing comes back in time."""
     with temporary_folder():
         # Ctrl-C is for this process alone; SIGTERM waits until there is a whole pool, which can be ended
         asked, others = [], signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -211,6 +211,9 @@ def open_pool(count, its_job):
                 yield pool
             except GameError as error:
                 raise SystemExit(str(error)) from None
+            except multiprocessing.TimeoutError:
+                raise SystemExit(f"{its_job.game.name}: nothing came back in time: the game hangs, needs a "
+                                 "longer --timeout, or memory has run out. Finished files are kept") from None
 
 
 def play(episode):
@@ -255,10 +258,7 @@ def record(game, policy, episodes, args, sink, bar, folder=None, meta=None):
     with open_pool(min(args.workers, len(episodes)) or 1, Job(game, args, policy, sink)) as pool:
         results = pool.imap_unordered(play, episodes)
         for _ in episodes:
-            try:
-                number, result, frames, facts, lost = results.next(patience)
-            except multiprocessing.TimeoutError:
-                raise SystemExit(f"{game.name}: nothing came back for {patience:g} s: {HANGS}") from None
+            number, result, frames, facts, lost = results.next(patience)
             for line in lost:
                 bar.write(line)
             if folder and facts != known:

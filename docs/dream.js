@@ -91,8 +91,8 @@ class Dream {
     return { z: next.z_next, h: next.h_next, c: next.c_next, over: next.over };
   }
 
-  // What the state tells of the step just made -> {metres run, over: has its life ended?}. An earlier model's end of a
-  // life is read like its metres. meta.readout: {metres, over}, each [bias, weights of h (L H), weights of z (Z)].
+  // What the state tells of the step just made -> {metres run, over: has its life ended?}. Dynamics of format 1 do not
+  // tell its end: it is read like the metres. meta.readout: {metres, over}, each [bias, weights of h (L H), of z (Z)].
   read({ z, h, over }) {
     const { readout } = this.meta, features = [...h.data, ...z.data];
     const isOver = over ? over.data[0] : readout ? linear(readout.over, features) : 0;
@@ -179,5 +179,5 @@ async function openDream(engine, model) {
   for (const [n, name] of names.entries()) {
     sessions[name] = await ort.InferenceSession.create(graphs[n], { executionProviders: ['wasm'] });
   }
-  return new Dream(model.meta, sessions);
+  return new Dream({ shape: [640, 400], ...model.meta }, sessions);
 }

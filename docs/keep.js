@@ -55,6 +55,7 @@ function readLink(meta) {
   if (keys === undefined) return null;
   must(mark?.length === 8, 'This link cannot be played: its end is missing.');
   must(Number(start) in meta.starts || mark !== modelMark(meta), DAMAGED);
+  must(Number(chance) >= 0, DAMAGED);
   return { start: Number(start), log: textToLog(keys, meta.keys.length), sum, mark, seed: Number(seed),
     temperature: Number(chance) };
 }
@@ -107,7 +108,7 @@ function copyLink(model) {
 // The past up to the present moment as an animated GIF in the shape of the game.
 async function saveGif() {
   if (!self.gifenc) await loadScript(GIF_ENCODER, 'The GIF encoder is missing.');
-  const { shape: [wide, high] = [640, 400], frame_ms: delay, game } = dream.meta, kept = byId('kept');
+  const { shape: [wide, high], frame_ms: delay, game } = dream.meta, kept = byId('kept');
   const moments = loop.past.slice(0, loop.at + 1), height = Math.round(GIF_WIDTH * high / wide);
   const small = surface(), large = surface(GIF_WIDTH, height), gif = gifenc.GIFEncoder();
   for (const [n, { state }] of moments.entries()) {

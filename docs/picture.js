@@ -47,7 +47,7 @@ async function judge(dream, bitmap, box) {
 
 // The part of a picture that looks most like the game -> {z, isPart, isStrange}
 async function readPicture(dream, bitmap) {
-  const { shape: [wide, high] = [1, 1], fidelity } = dream.meta, shape = wide / high;
+  const { shape: [wide, high], fidelity } = dream.meta, shape = wide / high;
   const limit = STRANGE * 255 / 10 ** ((fidelity?.autoencoder?.psnr_db ?? 30) / 20);
   const whole = await judge(dream, bitmap, [0, 0, bitmap.width, bitmap.height]);
   const isShaped = ({ box: [, , w, h] }) => [1, shape].some(fit => Math.abs(w / h / fit - 1) < 0.04);

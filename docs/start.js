@@ -11,7 +11,7 @@ let dream = null, keyboard = null, loop = null, sliders = null;
 function fillTexts(meta) {
   const { game, keys, parameters, shape, url } = meta, names = keys.map(key => nameOf(codeOf(key)));
   document.title = byId('title').textContent = `${titleOf(meta)}, hallucinated`;
-  if (shape) document.body.style.setProperty('--shape', shape[0] / shape[1]);
+  document.body.style.setProperty('--shape', shape[0] / shape[1]);
   if (REAL.test(url)) byId('real').href = url;
   else byId('real').hidden = game !== 'runner';
   byId('help-names').textContent = names.join(', ');

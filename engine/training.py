@@ -1,7 +1,7 @@
 """What both trainings share: the device, checkpoints that resume, and the history of what made the weights.
 
 A checkpoint holds {"config", "weights", "history", "figures"}: what makes the network, its weights, every
-training that made them in order, and the last one's held-out figures.
+training that made them in order, and the last one's held-out figures; lstm.pt also "encoder", its hash.
 """
 import hashlib
 import io

@@ -57,7 +57,7 @@ NOISE = SimpleNamespace(noise=0.1, temperature=1.0)
 
 
 def test_dreamed_metres_end_with_the_life():
-    """The second falls when z has grown to 6; no key is held in the first seed % 12 frames."""
+    """The second falls when z has grown to 6; no key is held in the first seed % STARTS frames."""
     player = Player([numbers(q=(1,)), numbers(q=(1,), p=(-5.5, 0, 0, 1)), numbers()], np.ones(16))
     metres, life = train_player.dream_lives(Treadmill(), player, 20, np.array([0, 3, 0]), NOISE)
     assert metres.tolist() == [20, 7, 0] and life.tolist() == [20, 9, 20]

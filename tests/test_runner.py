@@ -253,7 +253,7 @@ def test_it_plays_falls_and_gets_up_again(open_page, scheme):
 
 def test_it_runs_at_thirty_ticks_a_second_and_forgets_a_long_pause(page):
     ticks = page.evaluate("""() => {
-      let now = epoch, before = runner.ticks;
+      let now = due - TICK_MS, before = runner.ticks;
       const play = (frames, ms) => {
         for (let n = 0; n < frames; n++) frame(now += ms);
         const played = runner.ticks - before;

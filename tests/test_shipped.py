@@ -28,7 +28,7 @@ def model(game):
 @pytest.fixture(scope="module")
 def held_out(game, model):
     """The held-out episodes and their z, both by kind of keys."""
-    kinds = data.load_held_out(ROOT / "held_out" / game)
+    kinds, _ = data.load_held_out(ROOT / "held_out" / game)
     return kinds, {kind: model.encode(arrays["frames"]) for kind, arrays in kinds.items()}
 
 
@@ -71,7 +71,7 @@ def test_the_table_is_that_of_the_report(game):
 
 @pytest.mark.parametrize("game", GAMES)
 def test_the_report_is_of_the_held_out_episodes(game):
-    kinds = data.load_held_out(ROOT / "held_out" / game)
+    kinds, _ = data.load_held_out(ROOT / "held_out" / game)
     assert f"docs/model/{game}" in evaluate.read_report(ROOT / "docs" / "report" / game, kinds)
 
 

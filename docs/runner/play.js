@@ -11,7 +11,7 @@ const context = canvas.getContext("2d");
 
 const runner = new Runner();
 const keyboard = new HeldKeys(element("buttons"), KEYS, { commands: { KeyR: restart } });
-let ticksDone = 0, epoch = performance.now(), best = 0;
+let due = performance.now() + TICK_MS, best = 0; // when the next tick is due
 let recording = null; // { keys: a hexadecimal digit a frame, ticks } while a play is recorded
 
 function restart() {
@@ -77,14 +77,10 @@ function tick() {
 function frame(now) {
   requestAnimationFrame(frame);
   keyboard.pollGamepad();
-  const due = Math.floor((now - epoch) / TICK_MS + 1e-6);
-  if (due - ticksDone > MAX_CATCH_UP) { // a hidden tab or a slow machine: let the rest of the time go
-    epoch += (due - ticksDone - MAX_CATCH_UP) * TICK_MS;
-  }
-  const ticks = Math.min(due - ticksDone, MAX_CATCH_UP);
-  if (ticks <= 0) return;
-  for (let i = 0; i < ticks; i++) tick();
-  ticksDone += ticks;
+  const time = now + 1e-6; // beside rounding
+  if (time < due) return;
+  due = Math.max(due, now - (MAX_CATCH_UP - 1) * TICK_MS); // a hidden tab or a slow machine: let the rest go
+  for (; due <= time; due += TICK_MS) tick();
   draw();
 }
 
@@ -102,7 +98,6 @@ function draw() {
   setText("best", best >= 1 ? `best ${best.toFixed(1)}` : "");
   setText("recorded", recording ? `${(recording.ticks * TICK_MS / 1000).toFixed(1)} s` : "");
   setText("notice", message(score));
-  element("notice").hidden = !element("notice").textContent;
 }
 
 function setText(id, text) {

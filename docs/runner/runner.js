@@ -71,7 +71,6 @@ class Runner {
     this.world = new World({ gravity: Vec2(0, 10), continuousPhysics: false });
     this.fallen = this.finished = this.jumped = false;
     this.ticks = 0;
-    this.torque = 0;
     this.cameraX = BODIES.torso[0] - VIEW.left;
     const box = (name, type, x, y, angle, halfLength, halfWidth, fixture) => {
       const body = this.world.createBody({ type, position: Vec2(x, y), angle, userData: name,
@@ -207,7 +206,6 @@ function drawRunner(context, runner) {
   const { width, height } = context.canvas;
   const left = runner.cameraX, right = left + VIEW.width / VIEW.scale;
   const sx = width / (right - left), sy = height / (VIEW.height / VIEW.scale);
-  const toWorld = () => context.setTransform(sx, 0, 0, sy, -left * sx, -VIEW.top * sy);
   const rectangle = (colour, x, y, w, h) => {
     context.fillStyle = COLOURS[colour];
     context.fillRect(x, y, w, h);
@@ -216,7 +214,7 @@ function drawRunner(context, runner) {
   const every = (step, draw) => {
     for (let x = Math.floor(left / step) * step; x < right + step; x += step) draw(x);
   };
-  toWorld();
+  context.setTransform(sx, 0, 0, sy, -left * sx, -VIEW.top * sy);
   rectangle(runner.fallen ? "dusk" : "sky", left, VIEW.top, right - left, 20);
   rectangle("hedge", left, HORIZON - 2.2, right - left, 3);
   context.fillStyle = COLOURS.bush;
