@@ -17,8 +17,8 @@ MINUTES ?= 10
 TICKS ?= 3
 DATA ?= data
 ROUNDS ?= 3
-# The game's page, if it is another one than the description names: make dream GAME=qwop URL=copy/Athletics.html
-URL ?=
+# The game's page, if it is another one than the description names: make dream GAME=qwop PAGE=copy/Athletics.html
+PAGE ?=
 SUDO = $(shell [ $$(id -u) = 0 ] || echo sudo)
 NAME = $(basename $(notdir $(GAME)))
 
@@ -34,12 +34,12 @@ test-all: test .venv/browsers
 	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile --no-loadscope-reorder
 
 STEP = time $(BIN)/python $(1).py --game $(GAME) --data $(DATA)
-PAGE = $(if $(URL),--url $(URL))
+AT = $(if $(PAGE),--url '$(PAGE)')
 dream: .venv/all .venv/browser
-	$(call STEP,collect) $(PAGE) --episodes $(EPISODES) --ticks-per-frame $(TICKS)
-	$(call STEP,collect) $(PAGE) --held-out
+	$(call STEP,collect) $(AT) --episodes $(EPISODES) --ticks-per-frame $(TICKS)
+	$(call STEP,collect) $(AT) --held-out
 	$(call STEP,train_ae) --epochs $(AE_EPOCHS)
-	$(call STEP,encode) $(PAGE) --live $(LIVE)
+	$(call STEP,encode) $(AT) --live $(LIVE)
 	$(call STEP,train_lstm) --epochs $(LSTM_EPOCHS)
 	$(call STEP,export)
 	$(call STEP,evaluate)
@@ -48,11 +48,11 @@ dream: .venv/all .venv/browser
 # A round: a player learns in the dream and plays the real game 32 times, which only measures. The next round first records
 # 96 more episodes of it, with changes in each life, and the dream learns from those.
 rounds: .venv/all .venv/browser
-	@grep -q "^score" $(GAME) || { echo "name a game with a score, by which a player learns: make rounds GAME=mygame.py"; exit 1; }
+	@grep -q "^score" $(if $(filter %.py,$(GAME)),$(GAME),games/$(GAME).py) || { echo "name a game with a score, by which a player learns: make rounds GAME=mygame.py"; exit 1; }
 	test -e $(DATA)/$(NAME)/model/meta.json || $(MAKE) dream
 	for n in $$(seq $(ROUNDS)); do test -e $(DATA)/$(NAME)/round$$n || $(MAKE) round ROUND=$$n || exit 1; done
 
-PLAY = $(BIN)/python collect.py --game $(GAME) $(PAGE) --player $(DATA)/$(NAME)/model/player.json
+PLAY = $(BIN)/python collect.py --game $(GAME) $(AT) --player $(DATA)/$(NAME)/model/player.json
 round:
 	[ $(ROUND) = 1 ] || test -e $(DATA)/$(NAME)/taught$(ROUND) || $(MAKE) teach
 	test -e $(DATA)/round$(ROUND)/$(NAME)/frames/meta.json || { $(call STEP,train_player) --minutes $(MINUTES); }

@@ -257,9 +257,10 @@ def load_held_out(folder):
             kinds[path.stem] = arrays | read_arrays(path, ("more_frames", "more_keys", "more_over"))
         except ValueError as error:
             raise SystemExit(f"{path}: {error}: move it away, and run collect.py --held-out again") from None
+    rhythms = kinds.pop("rhythms", {})
     if not kinds:
         raise SystemExit(f"no held-out episodes in {folder}: run collect.py --held-out first")
-    return kinds, kinds.pop("rhythms", {})
+    return kinds, rhythms
 
 
 def load_episodes(folder, names=("frames", "keys", "restart"), numbers=None, maker="collect.py"):

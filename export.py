@@ -266,7 +266,7 @@ def describe(args, folder, autoencoder, dynamics, latents, trainings):
             "parameters": models.count_parameters(autoencoder.encoder, autoencoder.decoder, dynamics),
             "sizes": all_sizes(autoencoder, dynamics), "map": make_map(sample, std),
             "torch": str(torch.__version__), **trainings,
-            "starts": start_states(latents, held_out, dynamics, args.starts)}
+            "starts": start_states(latents, held_out if len(held_out) else train, dynamics, args.starts)}
     frames = folder / "frames"
     optional = {"gaits": best_gaits(args.game), "readout": readout(latents, dynamics),
                 "readings": fit_readings(frames, latents) if facts["keys"] == list("qwop") else None}

@@ -466,7 +466,7 @@ def test_large_file_is_refused(page):
 
 def test_no_path_outside_the_upload_is_read(server, client):
     number, = (point.fn_index for point in client.endpoints.values() if point.api_name == "/encode")
-    for path in ("/etc/passwd", str(ROOT / "docs/icon.svg"), "../../docs/icon.svg"):
+    for path in ("/etc/passwd", str(ROOT / "docs/growth.png"), "../../docs/growth.png"):
         body = {"data": [{"path": path, "meta": {"_type": "gradio.FileData"}}, "runner"], "fn_index": number,
                 "session_hash": "test"}
         request = urllib.request.Request(f"{server.url}gradio_api/run/encode", json.dumps(body).encode(),
@@ -474,8 +474,7 @@ def test_no_path_outside_the_upload_is_read(server, client):
         with pytest.raises(urllib.error.HTTPError) as stop:
             urllib.request.urlopen(request, timeout=10)
         body = stop.value.read().decode()
-        assert stop.value.code == 500 and len(body) < 1000, body
-        assert "root:" not in body and "<svg" not in body, body
+        assert stop.value.code == 500 and "root:" not in body and "PNG" not in body and len(body) < 1000, body
     for path in ("/etc/passwd", str(ROOT / "README.md")):
         with pytest.raises(urllib.error.HTTPError) as stop:
             urllib.request.urlopen(f"{server.url}gradio_api/file={path}", timeout=10)
