@@ -104,7 +104,6 @@ def record_held_out(game, folder, args):
     """Record what evaluate.py measures on, one file for each kind of keys: a few whole episodes, and of more
     episodes only the first frames, the keys and the falls, from which lives are counted. Of rhythms only the
     keys, the falls and the metres. `constant` is what long dreams without keys, and with all, lie beside."""
-    args.policy = None  # each kind has its own
     gaits, choices = policies.load_gaits(game.gaits), policies.combinations(len(game.keys))
     # kind: whole episodes, episodes that only count lives or metres, frames of each
     names = ("random", "human", "held", *(["gait"] if gaits else []))
@@ -112,18 +111,18 @@ def record_held_out(game, folder, args):
         "constant": (2, 0, args.frames), "choices": (6 * len(choices), 0, policies.FORK + 10)}
     if game.score:
         kinds["rhythms"] = (0, args.rhythms, RHYTHM)
-    meta = workers.describe(game, args) | {"seed": args.seed + HELD_OUT_SEED, "policy": None}
+    policy = policies.Policy(None, len(game.keys), args.frames, args.ticks_per_frame, None, gaits)
+    meta = workers.describe(game, args, policy) | {"seed": args.seed + HELD_OUT_SEED}
     workers.check_meta(folder / "meta.json", meta)
 
     # All kinds in one run, as browsers start slowly
-    lists = {}
+    lists = policy.lists
     for kind, (whole, lives, frames) in kinds.items():
         if not (folder / f"{kind}.npz").exists():
             name = "held" if kind == "constant" else kind  # of which the first hold no key, and all
-            policy = policies.Policy(name, len(game.keys), frames, args.ticks_per_frame, meta["seed"], gaits,
-                                     is_test=kind != "constant")
-            lists |= {(kind, n): policy(n) for n in range(whole + lives)}
-    policy = policies.Policy(None, len(game.keys), args.frames, args.ticks_per_frame, None, gaits, lists)
+            keys_of = policies.Policy(name, len(game.keys), frames, args.ticks_per_frame, meta["seed"], gaits,
+                                      is_test=kind != "constant")
+            lists |= {(kind, n): keys_of(n) for n in range(whole + lives)}
     sink = partial(keep, {kind: whole for kind, (whole, _, _) in kinds.items()})
 
     # The file of a kind is written when all its episodes are there
@@ -150,7 +149,8 @@ def save_held_out(path, episodes, whole):
 def record_episodes(game, folder, args):
     """Record the missing episodes of the policy, or of --replay's key lists."""
     # A folder's episodes are all recorded in the same way, but replays and others may lie in one folder
-    policy, meta = workers.make_policy(game, args), workers.describe(game, args)
+    policy = workers.make_policy(game, args)
+    meta = workers.describe(game, args, policy)
     old = data.read_json(folder / "meta.json")
     if args.replay:
         meta |= {name: old[name] if old else None for name in ("policy", "seed")}

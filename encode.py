@@ -108,8 +108,8 @@ def main():
         workers.fill_arguments(args, recording)
         workers.check_arguments(args, args.live)
         game = load_game(args.game, args.url)
-        workers.check_meta(frames / "meta.json", workers.describe(game, args))
         policy = workers.make_policy(game, args)
+        workers.check_meta(frames / "meta.json", workers.describe(game, args, policy))
     sources, added = {0: frames}, {}
     for n, other in enumerate(args.add, 1):
         sources[n * ADDED] = other = data.game_folder(other, args.game) / "frames"

@@ -81,12 +81,16 @@ def open_search(path, args, model):
         "popsize": args.population, "seed": args.seed + state["generation"] + 1, "verbose": -9})
 
 
+def measured_in(model, args):
+    """The dream in which metres are measured, and how -> dict for JSON"""
+    return {"dynamics": mark_of(model, "dynamics.onnx"), "frames": 2 * args.frames, "noise": args.noise,
+            "temperature": args.temperature}
+
+
 def best_of(model, args):
     """Metres of the player in the model's folder; -1 if they were measured in another dream or way."""
-    known = data.read_json(model.folder / "player.json") or {}
-    own = {"dynamics": mark_of(model, "dynamics.onnx"), "frames": 2 * args.frames, "noise": args.noise,
-           "temperature": args.temperature}
-    return known["metres"] if own.items() <= ({"temperature": 1.0} | known).items() else -1.0
+    known = {"temperature": 1.0} | (data.read_json(model.folder / "player.json") or {})
+    return known["metres"] if measured_in(model, args).items() <= known.items() else -1.0
 
 
 def keep(folder, args, model, state, metres):
@@ -96,12 +100,9 @@ def keep(folder, args, model, state, metres):
     if metres > best_of(model, args):
         frames = dream_of(model, Player([state["mean"]], model.meta["dz_std"]), 48)
         plots.draw_strip(folder / "player.png", frames.reshape(4, 12, *frames.shape[1:]))
-        player = {"game": model.meta["game"], "encoder": state["encoder"],
-                  "dynamics": mark_of(model, "dynamics.onnx"), "metres": round(metres, 1),
-                  "frames": 2 * args.frames, "noise": args.noise, "temperature": args.temperature,
-                  "generation": state["generation"],
-                  "seconds": round(state["seconds"]),
-                  "command": data.command_line(),
+        player = {"game": model.meta["game"], "encoder": state["encoder"], **measured_in(model, args),
+                  "metres": round(metres, 1), "generation": state["generation"],
+                  "seconds": round(state["seconds"]), "command": data.command_line(),
                   "numbers": [round(x, 5) for x in state["mean"]]}
         data.write_json(model.folder / "player.json", player)
         data.write_text(model.folder / "player.js", f"self.DREAM_PLAYER = {json.dumps(player)};\n")

@@ -105,10 +105,10 @@ def make_policy(game, args):
     return policies.Policy(name, len(game.keys), args.frames, args.ticks_per_frame, args.seed, gaits)
 
 
-def describe(game, args):
-    """How episodes are recorded, for the meta.json beside them -> dict. args: those of add_arguments()."""
-    policy = make_policy(game, args)
-    keys = {"name": policy.name}
+def describe(game, args, policy):
+    """How a policy's episodes are recorded, for the meta.json beside them -> dict. args: those of
+    add_arguments()."""
+    keys = {"name": policy.name} if policy.name else None
     if policy.name in ("random", "mix"):
         keys |= {"press": policies.PRESS, "let_go": policies.LET_GO}
     if policy.name == "player":
